@@ -1,4 +1,4 @@
-"""Fixtures for tests that see the service as its users do."""
+"""Fixtures for tests that use the service as its clients do."""
 
 from collections.abc import AsyncIterator, Iterator
 
@@ -13,35 +13,35 @@ from tests.support.stack import Stack, running_stack
 
 @pytest.fixture
 async def scim(tenant: Stack) -> AsyncIterator[Client]:
-    """Sends requests to the running region with its key."""
+    """A SCIM client of the running region, with its key."""
     async with client(tenant) as sender:
         yield sender
 
 
 @pytest.fixture
 async def operate(tenant: Stack) -> AsyncIterator[Operator]:
-    """Makes organizations and keys in the running region."""
+    """The gRPC API of the running region, for example to create organizations and keys."""
     async with operator(tenant) as services:
         yield services
 
 
 @pytest.fixture(scope="session")
 def eu_tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """The other region, running beside."""
+    """A second region, which runs beside the one of `tenant`."""
     with running_stack(tmp_path_factory.mktemp("run"), "eu") as stack:
         yield stack
 
 
 @pytest.fixture
 async def browser(tenant: Stack) -> AsyncIterator[Browser]:
-    """A browser at the running region."""
+    """A new browser at the running region."""
     async with open_browser(tenant.base_url) as opened:
         yield opened
 
 
 @pytest.fixture
 async def sso_org(operate: Operator) -> SsoOrganization:
-    """A new organization, whose people sign in through its identity provider."""
-    made = SsoOrganization(operate, await operate.organization())
-    await made.activate()
-    return made
+    """A new organization, whose users sign in through its identity provider."""
+    organization = SsoOrganization(operate, await operate.organization())
+    await organization.activate()
+    return organization

@@ -92,12 +92,12 @@ def test_trace_spans_http_grpc_and_sql_and_is_in_each_log(receiver: Receiver, tm
     assert attributes["http.response.status_code"].int_value == 200
     assert "secret" not in receiver.text
     assert token not in receiver.text
-    requests = set()
+    request_ids = set()
     for process in ("gateway", "usersvc"):
         json_lines = [line for line in stack.log(process).splitlines() if line.startswith("{")]
         lines = [json.loads(line) for line in json_lines]
         of_trace = [line for line in lines if line.get("trace_id") == TRACE]
         assert len(of_trace) == 1
         assert of_trace[0]["organization_id"]
-        requests.add(of_trace[0]["request_id"])
-    assert len(requests) == 1
+        request_ids.add(of_trace[0]["request_id"])
+    assert len(request_ids) == 1

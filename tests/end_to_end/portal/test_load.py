@@ -110,14 +110,14 @@ async def raw_status(gateway: Gateway, *lines: str) -> int:
     return status
 
 
-async def test_session_cookie_that_is_no_utf8_counts_and_is_ignored(strict: Gateway):
-    faults = len(strict.log_lines("internal error"))
+async def test_session_cookie_in_invalid_utf8_is_ignored_and_rate_limited(strict: Gateway):
+    errors = len(strict.log_lines("internal error"))
     cookie = "Cookie: session-us=\xff\xfe"
     head = ("GET /people/ HTTP/1.1", "X-Forwarded-For: 192.0.2.9", cookie)
-    answers = [await raw_status(strict, *head) for _ in range(2 * BURST)]
+    codes = [await raw_status(strict, *head) for _ in range(2 * BURST)]
 
-    assert Counter(answers).keys() == {303, 429}
-    assert len(strict.log_lines("internal error")) == faults
+    assert Counter(codes).keys() == {303, 429}
+    assert len(strict.log_lines("internal error")) == errors
 
 
 @pytest.mark.parametrize(
@@ -129,12 +129,12 @@ async def test_session_cookie_that_is_no_utf8_counts_and_is_ignored(strict: Gate
         ("POST /login/link", 403),
     ],
 )
-async def test_form_cookie_that_is_no_utf8_is_ignored(strict: Gateway, line: str, status: int):
-    faults = len(strict.log_lines("internal error"))
+async def test_form_cookie_in_invalid_utf8_is_ignored(strict: Gateway, line: str, status: int):
+    errors = len(strict.log_lines("internal error"))
     head = (f"{line} HTTP/1.1", "X-Forwarded-For: 192.0.2.8")
 
     assert await raw_status(strict, *head, "Cookie: form-us=\xff\xfe") == status
-    assert len(strict.log_lines("internal error")) == faults
+    assert len(strict.log_lines("internal error")) == errors
 
 
 async def test_organization_over_its_page_rate_is_429_and_others_are_not(

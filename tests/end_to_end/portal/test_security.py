@@ -47,7 +47,7 @@ async def test_page_without_a_session_redirects_to_sign_in(browser: Browser, pat
 
 
 @pytest.mark.parametrize("path", PAGES)
-async def test_page_is_403_for_a_user_who_is_no_administrator(
+async def test_page_is_403_for_a_user_who_is_not_an_administrator(
     browser: Browser, portal_org: PortalOrganization, path: str
 ):
     await portal_org.sign_in(browser, await portal_org.person())
@@ -57,22 +57,22 @@ async def test_page_is_403_for_a_user_who_is_no_administrator(
     assert "ada@corp.test" not in page.text
 
 
-@pytest.mark.parametrize("how", ["disabled", "demoted", "deleted"])
+@pytest.mark.parametrize("change", ["disabled", "demoted", "deleted"])
 async def test_former_administrator_loses_access_with_the_next_page(
-    browser: Browser, portal_org: PortalOrganization, how: str
+    browser: Browser, portal_org: PortalOrganization, change: str
 ):
     await portal_org.sign_in(browser)
     assert (await browser.get(ENTRA)).status == 200
-    if how == "disabled":
+    if change == "disabled":
         await update(portal_org, portal_org.administrator, "active", active=False)
-    elif how == "demoted":
+    elif change == "demoted":
         await update(portal_org, portal_org.administrator, "roles")
     else:
         request = users_pb2.DeleteUserRequest(
             organization_id=portal_org.organization_id, user_id=portal_org.administrator.id
         )
         await portal_org.operate.users.DeleteUser(request)
-    assert (await browser.get(ENTRA)).status == (403 if how == "demoted" else 303)
+    assert (await browser.get(ENTRA)).status == (403 if change == "demoted" else 303)
 
 
 async def test_administrator_sees_nothing_of_another_organization(
@@ -172,9 +172,9 @@ async def test_form_token_of_another_session_is_refused(
 ):
     await portal_org.sign_in(browser)
     fields = await form_fields(browser, f"{ENTRA}deactivate")
-    async with open_browser(tenant.base_url) as theirs:
-        await portal_org.sign_in(theirs)
-        assert (await theirs.post(f"{ENTRA}deactivate", fields)).status == 403
+    async with open_browser(tenant.base_url) as other_browser:
+        await portal_org.sign_in(other_browser)
+        assert (await other_browser.post(f"{ENTRA}deactivate", fields)).status == 403
 
 
 async def test_form_generates_one_key_only(browser: Browser, portal_org: PortalOrganization):
@@ -194,9 +194,9 @@ async def test_sign_in_link_works_once(
     token = await portal_org.link()
     action, fields = (await browser.get("/login/link")).form()
     assert (await browser.post(action, fields | {"token": token})).status == 303
-    async with open_browser(tenant.base_url) as theirs:
-        action, fields = (await theirs.get("/login/link")).form()
-        page = await theirs.post(action, fields | {"token": token})
+    async with open_browser(tenant.base_url) as other_browser:
+        action, fields = (await other_browser.get("/login/link")).form()
+        page = await other_browser.post(action, fields | {"token": token})
         assert page.status == 401
         assert "no longer valid" in page.text
     assert token not in tenant.log("gateway") + tenant.log("usersvc")
@@ -210,9 +210,9 @@ async def test_session_ended_by_signing_out_works_nowhere(
     token = browser.cookie(name)
     fields = await form_fields(browser, f"{ENTRA}deactivate")
     assert (await browser.post("/logout", fields)).status == 303
-    async with open_browser(tenant.base_url) as theirs:
-        theirs.put_cookie(name, token)
-        assert (await theirs.get(ENTRA)).status == 303
+    async with open_browser(tenant.base_url) as other_browser:
+        other_browser.put_cookie(name, token)
+        assert (await other_browser.get(ENTRA)).status == 303
 
 
 @pytest.mark.parametrize("target", ["https://evil.example/", "//evil.example/", "/\\evil.example"])
@@ -251,10 +251,10 @@ async def test_ndjson_export_has_one_line_per_entry(
     page = await browser.get(f"{LOG}.ndjson?action=create")
     lines = [json.loads(line) for line in page.text.splitlines()]
     assert len(lines) == 61
-    assert {"u0@corp.test", "u59@corp.test", "ada@corp.test"} <= set(map(str, _texts(lines)))
+    assert {"u0@corp.test", "u59@corp.test", "ada@corp.test"} <= set(map(str, _values(lines)))
 
 
-def _texts(lines: list[dict[str, object]]) -> list[object]:
+def _values(lines: list[dict[str, object]]) -> list[object]:
     return [value for line in lines for value in line.values()]
 
 
@@ -303,13 +303,14 @@ async def test_malformed_id_is_not_found(
 
 
 @pytest.mark.parametrize(
-    "kind", ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"]
+    "content_type",
+    ["multipart/form-data", "multipart/form-data; boundary=x", "text/plain; charset=no"],
 )
-async def test_body_that_is_no_form_is_refused(
-    browser: Browser, portal_org: PortalOrganization, kind: str
+async def test_body_that_is_not_a_form_is_refused(
+    browser: Browser, portal_org: PortalOrganization, content_type: str
 ):
     await portal_org.sign_in(browser)
-    page = await browser.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=kind)
+    page = await browser.post(f"{ENTRA}deactivate", b"nonsense", Content_Type=content_type)
     assert page.status == 403
 
 
@@ -320,13 +321,13 @@ async def test_refused_change_is_logged_with_its_detail(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
-    theirs = Client(scim._session, scim.url, key.token)
-    created = (await theirs("POST", "/Users", {"userName": "ann@corp.test"})).document
+    org_scim = Client(scim._session, scim.url, key.token)
+    created = (await org_scim("POST", "/Users", {"userName": "ann@corp.test"})).document
     refused = [
-        await theirs("POST", "/Users", {"userName": "ANN@corp.test"}),
-        await theirs("PATCH", f"/Users/{created['id']}", {"Operations": [{"op": "sing"}]}),
-        await theirs("DELETE", "/Users/01999999-0000-7000-8000-000000000000"),
-        await theirs("POST", "/Groups", b"{"),
+        await org_scim("POST", "/Users", {"userName": "ANN@corp.test"}),
+        await org_scim("PATCH", f"/Users/{created['id']}", {"Operations": [{"op": "sing"}]}),
+        await org_scim("DELETE", "/Users/01999999-0000-7000-8000-000000000000"),
+        await org_scim("POST", "/Groups", b"{"),
     ]
     assert [reply.status for reply in refused] == [409, 400, 404, 400]
     await portal_org.sign_in(browser)
@@ -345,9 +346,9 @@ async def test_refused_read_is_not_logged(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
-    theirs = Client(scim._session, scim.url, key.token)
-    assert (await theirs("GET", "/Users/nobody")).status == 404
-    await theirs("POST", "/Groups", b"{")
+    org_scim = Client(scim._session, scim.url, key.token)
+    assert (await org_scim("GET", "/Users/nobody")).status == 404
+    await org_scim("POST", "/Groups", b"{")
     await portal_org.sign_in(browser)
     lines: list[str] = []
     while not lines:
@@ -359,13 +360,13 @@ async def test_refused_bulk_operations_are_logged_separately(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
     key = await operate.key(portal_org.organization_id)
-    theirs = Client(scim._session, scim.url, key.token)
+    org_scim = Client(scim._session, scim.url, key.token)
     operations = [
         {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}
         for name, more in (("bob", {}), ("BOB", {"password": "hunter2"}))
     ]
     operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
-    await theirs("POST", "/Bulk", {"Operations": operations})
+    await org_scim("POST", "/Bulk", {"Operations": operations})
     await portal_org.sign_in(browser)
     entries: list[dict[str, object]] = []
     while len(entries) < 2:

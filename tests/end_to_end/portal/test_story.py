@@ -42,10 +42,10 @@ async def screenshot(page: Page, name: str, *, full: bool = False, height: int =
 
 
 @asynccontextmanager
-async def opened(
+async def opened_page(
     tenant: Stack, size: str = "desktop", scheme: str = "light", *, script: bool = True
 ) -> AsyncIterator[Page]:
-    """A page in a new browser. Script errors, CSP violations and requests to other hosts fail."""
+    """A page in a new browser; the test fails on script errors, CSP violations and other hosts."""
     width, height = SIZES[size]
     async with chromium() as browser:
         context = await browser.new_context(
@@ -57,12 +57,12 @@ async def opened(
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = await context.new_page()
         page.set_default_timeout(15_000)
-        complaints: list[str] = []
-        page.on("pageerror", lambda error: complaints.append(str(error)))
+        violations: list[str] = []
+        page.on("pageerror", lambda error: violations.append(str(error)))
         page.on(
             "console",
             lambda message: (
-                complaints.append(message.text)
+                violations.append(message.text)
                 if "Content Security Policy" in message.text
                 else None
             ),
@@ -72,11 +72,11 @@ async def opened(
             lambda request: (
                 None
                 if request.url.startswith((tenant.base_url, "data:"))
-                else complaints.append(request.url)
+                else violations.append(request.url)
             ),
         )
         yield page
-        assert complaints == []
+        assert violations == []
 
 
 @pytest.fixture
@@ -89,20 +89,20 @@ async def sign_in(page: Page, portal_org: PortalOrganization) -> None:
     await page.get_by_role("heading", name="Dashboard").wait_for()
 
 
-async def copied(page: Page) -> str:
+async def clipboard_text(page: Page) -> str:
     return await page.evaluate("navigator.clipboard.readText()")
 
 
-async def generate(page: Page) -> str:
+async def generate_key(page: Page) -> str:
     """Generate an API key, and copy it."""
     await page.goto(ENTRA)
     await page.get_by_role("link", name="Generate a new API Key").click()
     await page.get_by_role("button", name="Generate a new API Key").click()
     await page.get_by_role("button", name="Copy Secret Token").click()
-    return await copied(page)
+    return await clipboard_text(page)
 
 
-def cycle(tenant: Stack, token: str, people: int) -> Options:
+def cycle_options(tenant: Stack, token: str, people: int) -> Options:
     return Options(
         url=tenant.url,
         token=token,
@@ -118,7 +118,7 @@ def cycle(tenant: Stack, token: str, people: int) -> Options:
 async def test_administrator_connects_entra_and_rotates_the_key(
     tenant: Stack, portal_org: PortalOrganization, operate: Operator
 ):
-    async with opened(tenant) as page:
+    async with opened_page(tenant) as page:
         await sign_in(page, portal_org)
         assert "#" not in page.url
 
@@ -133,8 +133,8 @@ async def test_administrator_connects_entra_and_rotates_the_key(
 
         # Copy the Tenant URL, and generate a key.
         await page.get_by_role("button", name="Copy Tenant URL").click()
-        assert await copied(page) == tenant.url
-        first = await generate(page)
+        assert await clipboard_text(page) == tenant.url
+        first = await generate_key(page)
         assert first.startswith("cak_us_")
         await screenshot(page, "new-key")
         await page.reload()  # sends the form again
@@ -143,7 +143,7 @@ async def test_administrator_connects_entra_and_rotates_the_key(
         # Entra provisions people, and the open log shows the entries.
         await page.goto(LOG)
         await expect(page.locator("[data-entry]")).to_have_count(1)  # the administrator
-        summary = await run(cycle(tenant, first, 40))
+        summary = await run(cycle_options(tenant, first, 40))
         assert summary.succeeded
         await expect(page.locator("[data-entry]").nth(40)).to_be_attached()
         await expect(page.get_by_text("A cycle is running.")).to_be_visible()
@@ -181,7 +181,7 @@ async def test_administrator_connects_entra_and_rotates_the_key(
         await expect(drawer).to_be_hidden()
 
         # A second key: the old key expires in 8 hours.
-        second = await generate(page)
+        second = await generate_key(page)
         async with aiohttp.ClientSession() as session:
             assert (await Client(session, tenant.url, first)("GET", "/Users?count=1")).status == 200
         await page.goto(ENTRA)
@@ -253,7 +253,7 @@ async def test_every_page_passes_axe_and_fits_the_screen(
         group = {"displayName": "Staff", "members": [{"value": ann["id"]}]}
         staff = (await scim("POST", "/Groups", group)).document
         await scim("POST", "/Users", {"userName": "ann@corp.test"})
-    async with opened(tenant, size, scheme) as page:
+    async with opened_page(tenant, size, scheme) as page:
         for path in ("/login/", "/login/link"):
             await page.goto(path)
             await assert_accessible(page)
@@ -261,12 +261,12 @@ async def test_every_page_passes_axe_and_fits_the_screen(
         await page.goto(f"{LOG}?result=failure")
         await expect(page.locator("tr.refused")).to_have_count(1)
         entry = await page.locator("tr.refused a").first.get_attribute("href")
-        more = (entry, f"/people/{ann['id']}", f"/groups/{staff['id']}")
-        for path in (*PAGES, *more, f"{ENTRA}keys/{key.key.id}/revoke"):
+        details = (entry, f"/people/{ann['id']}", f"/groups/{staff['id']}")
+        for path in (*PAGES, *details, f"{ENTRA}keys/{key.key.id}/revoke"):
             await page.goto(path)
             await assert_accessible(page)
-            wide = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
-            assert wide <= 0, f"{path} is wider than the screen by {wide} pixels"
+            excess = await page.evaluate("document.documentElement.scrollWidth - innerWidth")
+            assert excess <= 0, f"{path} is wider than the screen by {excess} pixels"
         await page.goto(LOG)
         await page.locator("tr.refused a").first.click()
         await page.get_by_role("dialog").get_by_text("What to do", exact=True).wait_for()
@@ -281,7 +281,7 @@ async def test_every_page_passes_axe_and_fits_the_screen(
 
 
 async def test_pages_work_without_scripts(tenant: Stack, portal_org: PortalOrganization):
-    async with opened(tenant, script=False) as page:
+    async with opened_page(tenant, script=False) as page:
         await page.goto("/login/link")
         await page.get_by_label(re.compile("link", re.IGNORECASE)).fill(
             f"{tenant.base_url}/login/link#{await portal_org.link()}"
@@ -299,7 +299,7 @@ async def test_pages_work_without_scripts(tenant: Stack, portal_org: PortalOrgan
 
 
 async def test_keyboard_skips_to_the_content(tenant: Stack, portal_org: PortalOrganization):
-    async with opened(tenant) as page:
+    async with opened_page(tenant) as page:
         await sign_in(page, portal_org)
         await page.keyboard.press("Tab")
         skip = await page.evaluate("document.activeElement.textContent")

@@ -24,7 +24,7 @@ FORM = ("newest", "key_id", "user_id", "organization_id", "domains", "sso_url", 
 
 
 @pytest.fixture
-async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
+async def neighbour(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
     return await create_neighbour(operate, tenant, scim)
 
 
@@ -48,43 +48,43 @@ def queries(known) -> Iterator[str]:
             yield f"?{name}={quote(known[token])}"
 
 
-async def opened(client: Browser, path: str) -> Page:
+async def get_page(client: Browser, path: str) -> Page:
     page = await client.get(path)
     assert page.status < 500, path
     return page
 
 
 async def test_no_page_shows_data_of_another_organization(
-    tenant: Stack, browser: Browser, portal_org: PortalOrganization, theirs: Neighbour
+    tenant: Stack, browser: Browser, portal_org: PortalOrganization, neighbour: Neighbour
 ):
-    before = await stored_rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, neighbour.organization_id)
     await portal_org.sign_in(browser)
     pages = [each for each in all_routes() if each.method == "GET"]
     for route in pages:
-        for path in paths(route, theirs.known):
-            for query in queries(theirs.known):
-                page = await opened(browser, path + query)
-                assert theirs.mark not in page.text + str(page.headers), path + query
-    assert await stored_rows(tenant, theirs.organization_id) == before
+        for path in paths(route, neighbour.known):
+            for query in queries(neighbour.known):
+                page = await get_page(browser, path + query)
+                assert neighbour.mark not in page.text + str(page.headers), path + query
+    assert await stored_rows(tenant, neighbour.organization_id) == before
 
-    # The owner sees the data on these pages, so the check above is meaningful.
+    # The neighbour itself sees the data on these pages, so the assertions above can fail.
     async with open_browser(tenant.base_url) as owner:
-        await theirs.portal_org.sign_in(owner)
+        await neighbour.portal_org.sign_in(owner)
         showing = {
             route.path
             for route in pages
-            for path in paths(route, theirs.known)
-            if theirs.mark in (await opened(owner, path)).text
+            for path in paths(route, neighbour.known)
+            if neighbour.mark in (await get_page(owner, path)).text
         }
     assert showing >= {"/dashboard/", "/people/", "/people/{id}", "/groups/", "/groups/{id}"}
     assert showing >= {f"{ENTRA}log", f"{ENTRA}log.csv", f"{ENTRA}log.ndjson", f"{ENTRA}log/live"}
 
 
 async def test_no_form_changes_data_of_another_organization(
-    tenant: Stack, operate: Operator, portal_org: PortalOrganization, theirs: Neighbour
+    tenant: Stack, operate: Operator, portal_org: PortalOrganization, neighbour: Neighbour
 ):
-    before = await stored_rows(tenant, theirs.organization_id)
-    known = theirs.known
+    before = await stored_rows(tenant, neighbour.organization_id)
+    known = neighbour.known
     hostile = [dict.fromkeys(FORM, known[each]) for each in IDS]
     forms = [each for each in all_routes() if each.method == "POST"]
     assert len(forms) > 5
@@ -100,20 +100,20 @@ async def test_no_form_changes_data_of_another_organization(
                 for each in hostile:
                     page = await client.post(path, fields | each)
                     assert page.status < 500, path
-                    assert theirs.mark not in page.text + str(page.headers), path
-    assert await stored_rows(tenant, theirs.organization_id) == before
+                    assert neighbour.mark not in page.text + str(page.headers), path
+    assert await stored_rows(tenant, neighbour.organization_id) == before
 
 
 async def test_session_token_with_another_organization_is_refused(
-    tenant: Stack, browser: Browser, portal_org: PortalOrganization, theirs: Neighbour
+    tenant: Stack, browser: Browser, portal_org: PortalOrganization, neighbour: Neighbour
 ):
     await portal_org.sign_in(browser)
     own = browser.cookie("session-us") or ""
     async with open_browser(tenant.base_url) as owner:
-        await theirs.portal_org.sign_in(owner)
-        foreign = owner.cookie("session-us") or ""
-    organization, secret = foreign.partition(".")[0], own.partition(".")[2]
-    for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{foreign[-43:]}"):
+        await neighbour.portal_org.sign_in(owner)
+        other = owner.cookie("session-us") or ""
+    organization, secret = other.partition(".")[0], own.partition(".")[2]
+    for mixed in (f"{organization}.{secret}", f"{own.partition('.')[0]}.{other[-43:]}"):
         async with open_browser(tenant.base_url) as client:
             client.put_cookie("session-us", mixed)
             assert (await client.get("/people/")).status == 303

@@ -25,7 +25,7 @@ from tools.chaos.proxy import Proxy
 
 MAX_BYTES = 300 * MEBIBYTE
 MEMBERS, MANY_MEMBERS = 50_000, 250_000
-UNREAD = 20_000
+UNREAD_MEMBERS = 20_000
 """Number of members of a group that exceeds the buffers between gateway and client."""
 CONCURRENT = 24
 PATCH_URN = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
@@ -186,20 +186,19 @@ async def test_large_group_has_headers_and_projections_of_a_small_one(
     organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
     org = await organizations.with_members(3_000)
-    whole = await send(org.token, org.group)
-    names = f"{org.group}?attributes=members.display"
-    named = await send(org.token, names)
+    full = await send(org.token, org.group)
+    displays_only = await send(org.token, f"{org.group}?attributes=members.display")
     head = await send(org.token, org.group, "HEAD")
-    location = whole.headers["Location"]
+    location = full.headers["Location"]
 
-    document = orjson.loads(whole.body)
-    assert document["meta"]["location"] == whole.headers["Content-Location"] == location
+    document = orjson.loads(full.body)
+    assert document["meta"]["location"] == full.headers["Content-Location"] == location
     assert document["members"][0].keys() == {"value", "$ref", "type"}
-    projected = orjson.loads(named.body)
+    projected = orjson.loads(displays_only.body)
     assert projected.keys() == {"schemas", "id", "members"}
     displays = {member["display"] for member in projected["members"]}
     assert displays == {f"{number}@corp.test" for number in range(1, 3_001)}
-    assert (head.status, head.body, head.headers["ETag"]) == (200, b"", whole.headers["ETag"])
+    assert (head.status, head.body, head.headers["ETag"]) == (200, b"", full.headers["ETag"])
 
 
 @asynccontextmanager
@@ -221,7 +220,7 @@ async def unread(
 async def test_failure_during_streamed_group_closes_connection(
     tenant: Stack, organizations: Organizations, session: aiohttp.ClientSession
 ):
-    org = await organizations.with_members(UNREAD)
+    org = await organizations.with_members(UNREAD_MEMBERS)
     proxy = Proxy(("127.0.0.1", tenant.service_port("usersvc")))
     await proxy.start()
     with running_gateway(tenant, usersvc=f"127.0.0.1:{proxy.port}") as gateway:
@@ -258,7 +257,7 @@ async def _read_to_end(reader: asyncio.StreamReader) -> bytes:
 async def test_deletion_of_streamed_group_closes_connection(
     organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    org = await organizations.with_members(UNREAD)
+    org = await organizations.with_members(UNREAD_MEMBERS)
     async with unread(gateway, org.token, org.group) as (reader, _):
         assert await reader.readline() == b"HTTP/1.1 200 OK\r\n"
         deleted = await send(org.token, org.group, "DELETE")
@@ -271,18 +270,20 @@ async def test_deletion_of_streamed_group_closes_connection(
 async def test_clients_that_never_read_do_not_block_others(
     organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    slow, quick = await organizations.with_members(UNREAD), await organizations.with_members(5_000)
+    slow = await organizations.with_members(UNREAD_MEMBERS)
+    quick = await organizations.with_members(5_000)
     readers = [unread(gateway, slow.token, slow.group) for _ in range(2 * CONCURRENT)]
     opened = [await each.__aenter__() for each in readers]
-    began = [await reader.readline() for reader, _ in opened]
+    status_lines = [await reader.readline() for reader, _ in opened]
     replies = [await send(quick.token, quick.group) for _ in range(5)]
     own = await send(slow.token, "/Users?count=0")
     peak = peak_bytes(gateway.process.pid)
     for each in readers:
         await each.__aexit__(None, None, None)
 
-    assert {line.split()[1] for line in began} <= {b"200", b"503"}
-    assert Counter(line.split()[1] for line in began)[b"200"] >= CONCURRENT
+    statuses = Counter(line.split()[1] for line in status_lines)
+    assert statuses.keys() <= {b"200", b"503"}
+    assert statuses[b"200"] >= CONCURRENT
     assert_complete_or_refused(replies, 5_000)
     assert [reply.status for reply in replies] == [200] * 5
     assert own.status == 200
@@ -308,19 +309,19 @@ async def create_large_users(send: GatewayClient, token: str, number: int) -> li
 async def test_concurrent_reads_of_large_users_fit_into_memory(
     organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    both = [await organizations.with_members(0) for _ in range(2)]
-    large = [await create_large_users(send, each.token, 6) for each in both]
-    paths = [
-        (each.token, path)
-        for each, ids in zip(both, large, strict=True)
+    orgs = [await organizations.with_members(0) for _ in range(2)]
+    user_ids = [await create_large_users(send, org.token, 6) for org in orgs]
+    requests = [
+        (org.token, path)
+        for org, ids in zip(orgs, user_ids, strict=True)
         for path in (f"/Users/{ids[0]}", "/Users?count=1000", "/Users?cursor=&count=1000")
         for _ in range(CONCURRENT // 3)
     ]
-    replies = await asyncio.gather(*(send(*each) for each in paths))
+    replies = await asyncio.gather(*(send(token, path) for token, path in requests))
 
     assert {reply.status for reply in replies} <= {200, 503}
     assert peak_bytes(gateway.process.pid) < MAX_BYTES
-    for token, path in paths[:: CONCURRENT // 3]:
+    for token, path in requests[:: CONCURRENT // 3]:
         reply = await send(token, path)
         assert reply.status == 200
         document = orjson.loads(reply.body)
@@ -347,15 +348,15 @@ async def test_patch_of_large_user_returns_it_in_full(
 async def test_patch_that_needs_too_many_members_says_what_to_send(
     organizations: Organizations, gateway: Gateway, send: GatewayClient
 ):
-    org = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)
+    too_large = await organizations.with_members(MAX_PATCHED_MEMBERS + 1)
     operation = {"op": "remove", "path": 'members[display eq "1@corp.test"]'}
     body = {"schemas": [PATCH_URN], "Operations": [operation]}
-    refused = await send(org.token, org.group, "PATCH", body)
-    fewer = await organizations.with_members(1_200)
-    patched = await send(fewer.token, fewer.group, "PATCH", body)
-    left = await send(fewer.token, fewer.group)
+    refused = await send(too_large.token, too_large.group, "PATCH", body)
+    smaller = await organizations.with_members(1_200)
+    patched = await send(smaller.token, smaller.group, "PATCH", body)
+    remaining = await send(smaller.token, smaller.group)
 
     assert (refused.status, orjson.loads(refused.body)["scimType"]) == (400, "tooMany")
     assert "members[value eq" in orjson.loads(refused.body)["detail"]
     assert patched.status == 204
-    assert len(left.member_ids) == 1_199
+    assert len(remaining.member_ids) == 1_199

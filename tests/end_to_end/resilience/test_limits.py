@@ -91,10 +91,12 @@ async def test_response_has_rate_limit_policy_and_remaining_quota(organizations:
     assert [each.headers["RateLimit-Policy"] for each in (first, second)] == [
         f'"organization";q={BURST};w={BURST // RATE}'
     ] * 2
-    left = [re.fullmatch(r'"organization";r=(\d+);t=(\d+)', each.headers["RateLimit"]) for each in
-            (first, second)]  # fmt: skip
-    assert [int(each[1]) for each in left] == [BURST - 1, BURST - 2]
-    assert all(int(each[1]) / int(each[2]) <= RATE for each in left)
+    quotas = [
+        re.fullmatch(r'"organization";r=(\d+);t=(\d+)', each.headers["RateLimit"])
+        for each in (first, second)
+    ]
+    assert [int(each[1]) for each in quotas] == [BURST - 1, BURST - 2]
+    assert all(int(each[1]) / int(each[2]) <= RATE for each in quotas)
 
 
 async def test_organization_over_rate_is_429_and_another_is_served(
@@ -184,7 +186,7 @@ async def test_unknown_keys_over_limit_are_429_and_known_keys_work(
     before = await good("GET", "/Users?count=0", **PROXIED)
     attempts = [
         await organizations.with_token(unknown_key())("GET", "/Users", **PROXIED)
-        for number in range(UNKNOWN_KEYS * 4)
+        for _ in range(UNKNOWN_KEYS * 4)
     ]
     after = await good("GET", "/Users?count=0", **PROXIED)
     elsewhere = await organizations.with_token(unknown_key())(

@@ -53,8 +53,8 @@ def pod_bytes() -> int:
 def large_group() -> bytes:
     """A body that takes the most memory when parsed: each member is an object with an id."""
     document = {"displayName": "Everybody", "members": [{"value": str(uuid4())}]}
-    each = len(json.dumps(document["members"], separators=(",", ":"))) - 1
-    number = (MAX_BODY_BYTES - 100) // each
+    member_bytes = len(json.dumps(document["members"], separators=(",", ":"))) - 1
+    number = (MAX_BODY_BYTES - 100) // member_bytes
     document["members"] = [{"value": str(uuid4())} for _ in range(number)]
     return json.dumps(document, separators=(",", ":")).encode()
 
@@ -121,7 +121,7 @@ def _gateway_without_rate_limits(stack: Stack) -> AbstractContextManager[Gateway
 def _flood(
     session: aiohttp.ClientSession, gateway: Gateway, tokens: list[str]
 ) -> list[Coroutine[None, None, int]]:
-    """Requests with a body of the maximum size, each for a connection of its own."""
+    """Requests with a body of the maximum size, each over its own connection."""
     body, turns = large_group(), itertools.cycle(tokens)
     return [send(session, gateway, next(turns), body) for _ in range(CONNECTIONS)]
 
@@ -211,7 +211,7 @@ class UnfinishedForm:
         return self._status.result() if self._status.done() else 0
 
     def close(self) -> None:
-        """Close the connection after the bytes that were sent have left."""
+        """Close the connection once the written bytes are sent."""
         self._status.cancel()
         self._writer.close()
 
@@ -251,12 +251,12 @@ async def send_unfinished_forms(
     gateway: Gateway, sizes: dict[str, int], number: int = UNFINISHED
 ) -> list[int]:
     """Send unfinished forms to each path; returns their statuses, 0 without a response."""
-    each = [
+    sent = [
         send_unfinished_form(gateway, path, size)
         for path, size in sizes.items()
         for _ in range(number)
     ]
-    forms = await asyncio.gather(*each)
+    forms = await asyncio.gather(*sent)
     statuses = await asyncio.gather(*(form.status() for form in forms))
     for form in forms:
         form.abort()

@@ -25,11 +25,11 @@ async def other(tenant: Stack) -> Victim:
 
 def ready(prober: Prober) -> Prober:
     """Wait for twenty correct responses, then let the prober measure the idle latency."""
-    answered = Counter[str]()
+    responses = Counter[str]()
 
     def has_twenty() -> bool:
-        answered["right"] += sum(wait.correct for wait in prober.collect())
-        return answered["right"] >= 20
+        responses["correct"] += sum(wait.correct for wait in prober.collect())
+        return responses["correct"] >= 20
 
     wait_until(has_twenty)
     prober.measure_idle(0.2)

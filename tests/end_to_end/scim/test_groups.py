@@ -478,13 +478,13 @@ async def test_deleted_group_is_404(scim: Client):
     assert [reply.status for reply in afterwards] == [404] * 4
 
 
-@pytest.mark.parametrize("kind", ["Users", "Groups"])
-async def test_deleted_member_leaves_group_and_changes_its_version(scim: Client, kind: str):
+@pytest.mark.parametrize("endpoint", ["Users", "Groups"])
+async def test_deleted_member_leaves_group_and_changes_its_version(scim: Client, endpoint: str):
     ann = await new_user(scim)
-    leaver = await (new_user(scim) if kind == "Users" else new_group(scim))
-    group = await new_group(scim, ann, leaver)
+    deleted = await (new_user(scim) if endpoint == "Users" else new_group(scim))
+    group = await new_group(scim, ann, deleted)
 
-    await scim("DELETE", f"/{kind}/{leaver['id']}")
+    await scim("DELETE", f"/{endpoint}/{deleted['id']}")
 
     after = await read(scim, group)
     meta = after["meta"]

@@ -56,7 +56,7 @@ async def own_client(operate: Operator, portal_org: PortalOrganization, scim: Cl
     return Client(scim._session, scim.url, key.token)
 
 
-def filtered(path: str, operator: str, value: str) -> str:
+def filter_path(path: str, operator: str, value: str) -> str:
     text = json.dumps(value)
     return f"/Users?filter={quote(f'{path} {operator} {text}')}&attributes={path}"
 
@@ -71,7 +71,7 @@ async def test_filter_finds_only_matching_hostile_text(own_client: Client, path:
         assert (await own_client("POST", "/Users", body)).status == 201
     for value in HOSTILE:
         for operator in ("eq", "co", "sw", "ew"):
-            reply = await own_client("GET", filtered(path, operator, value))
+            reply = await own_client("GET", filter_path(path, operator, value))
             found = [each[path] for each in reply.document["Resources"]]
             holds = {"eq": str.__eq__, "co": str.__contains__, "sw": str.startswith}
             expected = [

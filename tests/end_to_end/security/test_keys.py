@@ -110,27 +110,28 @@ async def test_key_of_other_region_is_refused_with_tenant_url(tenant: Stack, eu_
 
 
 async def test_key_does_not_reach_users_of_another_organization(scim: Client, operate: Operator):
-    ours = await scim("POST", "/Users", {"userName": f"{uuid4().hex}@corp.test", "title": "ours"})
-    path = f"/Users/{ours.document['id']}"
-    name = ours.document["userName"].replace("@", "%40")
-    theirs = f"Bearer {(await operate.key(await operate.organization())).token}"
-    patch = {"Operations": [{"op": "replace", "path": "title", "value": "theirs"}]}
+    user = {"userName": f"{uuid4().hex}@corp.test", "title": "original"}
+    created = await scim("POST", "/Users", user)
+    path = f"/Users/{created.document['id']}"
+    name = user["userName"].replace("@", "%40")
+    other_key = f"Bearer {(await operate.key(await operate.organization())).token}"
+    patch = {"Operations": [{"op": "replace", "path": "title", "value": "changed"}]}
 
     replies = [
-        await scim("GET", path, Authorization=theirs),
-        await scim("PUT", path, {"userName": "x"}, Authorization=theirs),
-        await scim("PATCH", path, patch, Authorization=theirs),
-        await scim("DELETE", path, Authorization=theirs),
+        await scim("GET", path, Authorization=other_key),
+        await scim("PUT", path, {"userName": "x"}, Authorization=other_key),
+        await scim("PATCH", path, patch, Authorization=other_key),
+        await scim("DELETE", path, Authorization=other_key),
     ]
-    found = await scim("GET", f"/Users?filter=userName+eq+%22{name}%22", Authorization=theirs)
+    found = await scim("GET", f"/Users?filter=userName+eq+%22{name}%22", Authorization=other_key)
     same_name = await scim(
-        "POST", "/Users", {"userName": ours.document["userName"]}, Authorization=theirs
+        "POST", "/Users", {"userName": user["userName"]}, Authorization=other_key
     )
 
     assert [reply.status for reply in replies] == [404] * 4
     assert found.document["totalResults"] == 0
     assert same_name.status == 201
-    assert (await scim("GET", path)).document == ours.document
+    assert (await scim("GET", path)).document == created.document
 
 
 async def test_tokens_are_not_logged(tenant: Stack, scim: Client):

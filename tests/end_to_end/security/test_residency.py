@@ -22,7 +22,7 @@ LOGS = ("gateway", "usersvc", "keysvc", "postgres")
 
 @dataclass(frozen=True)
 class Regions:
-    """A client of each region; the customers differ."""
+    """A client of each region, with the key of an organization of that region."""
 
     us: Client
     eu: Client
@@ -39,13 +39,13 @@ def new_user() -> dict[str, object]:
     return {"userName": f"{uuid4().hex}@corp.test", "title": uuid4().hex}
 
 
-def both(regions: Regions) -> list[tuple[Client, Client]]:
-    """Each region, paired with the other."""
+def own_and_other(regions: Regions) -> list[tuple[Client, Client]]:
+    """The client of each region, paired with that of the other."""
     return [(regions.us, regions.eu), (regions.eu, regions.us)]
 
 
 async def test_key_works_only_in_its_region(regions: Regions):
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         with_key = {"Authorization": f"Bearer {own.token}"}
         replies = [await scim("GET", "/Users?count=0", **with_key) for scim in (own, other)]
 
@@ -54,7 +54,7 @@ async def test_key_works_only_in_its_region(regions: Regions):
 
 
 async def test_key_with_forged_region_works_in_neither(regions: Regions):
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         forged = _with_region_of(own.token, other.token)
         assert _with_region_of(own.token, own.token) == own.token  # the computed checksum is valid
         replies = [
@@ -66,7 +66,7 @@ async def test_key_with_forged_region_works_in_neither(regions: Regions):
 
 
 def _with_region_of(token: str, other: str) -> str:
-    """The token with the region of the other, and a valid checksum."""
+    """The token with the region of the other one, and a valid checksum."""
     text = other[: len("cak_us_")] + token[len("cak_us_") : -CHECKSUM_DIGITS]
     number, checksum = zlib.crc32(text.encode()), ""
     for _ in range(CHECKSUM_DIGITS):
@@ -76,12 +76,12 @@ def _with_region_of(token: str, other: str) -> str:
 
 
 async def test_user_is_found_in_one_region_only(regions: Regions):
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         user = new_user()
         created = await own("POST", "/Users", user)
-        found = f"/Users?filter=userName%20eq%20%22{user['userName'].replace('@', '%40')}%22"
+        path = f"/Users?filter=userName%20eq%20%22{user['userName'].replace('@', '%40')}%22"
 
-        replies = [await scim("GET", found) for scim in (own, other)]
+        replies = [await scim("GET", path) for scim in (own, other)]
         by_id = await other("GET", f"/Users/{created.document['id']}")
 
         assert [reply.document["totalResults"] for reply in replies] == [1, 0]
@@ -92,7 +92,7 @@ async def test_cursor_is_refused_in_other_region(regions: Regions):
     for scim in (regions.us, regions.eu):
         for _ in range(3):
             await scim("POST", "/Users", new_user())
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         first = await own("GET", "/Users?cursor&count=1")
         path = f"/Users?count=1&cursor={first.document['nextCursor']}"
 
@@ -103,7 +103,7 @@ async def test_cursor_is_refused_in_other_region(regions: Regions):
 
 
 async def test_host_header_of_other_region_is_ignored(regions: Regions):
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         user = new_user()
         host = urlsplit(other.url).netloc
         created = await own("POST", "/Users", user, Host=host)
@@ -120,7 +120,7 @@ async def test_host_header_of_other_region_is_ignored(regions: Regions):
 
 async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack, eu_tenant: Stack):
     stacks = {regions.us: tenant, regions.eu: eu_tenant}
-    for own, other in both(regions):
+    for own, other in own_and_other(regions):
         user = new_user()
         created = await own("POST", "/Users", user)
         refused = await other("POST", "/Users", user, Authorization=f"Bearer {own.token}")
@@ -140,10 +140,10 @@ async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack
 
 async def test_operator_sees_only_organizations_of_own_region(tenant: Stack, eu_tenant: Stack):
     async with operator(tenant) as us, operator(eu_tenant) as eu:
-        ours = await us.organization("Only here")
+        organization_id = await us.organization()
 
         with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
-            await eu.key(ours)
+            await eu.key(organization_id)
 
 
 def _logs(stack: Stack) -> str:
@@ -157,19 +157,19 @@ async def test_session_and_sign_in_link_are_refused_in_other_region(
     for own, other in (("us", "eu"), ("eu", "us")):
         async with (
             operator(stacks[own]) as operate,
-            open_browser(stacks[own].base_url) as here,
-            open_browser(stacks[other].base_url) as there,
+            open_browser(stacks[own].base_url) as own_browser,
+            open_browser(stacks[other].base_url) as other_browser,
         ):
             portal_org = await create_portal_organization(operate, stacks[own])
-            await portal_org.sign_in(here)
-            assert (await here.get(ENTRA)).status == 200
+            await portal_org.sign_in(own_browser)
+            assert (await own_browser.get(ENTRA)).status == 200
 
-            there.put_cookie(f"session-{other}", here.cookie(f"session-{own}"))
-            assert (await there.get(ENTRA)).status == 303
+            other_browser.put_cookie(f"session-{other}", own_browser.cookie(f"session-{own}"))
+            assert (await other_browser.get(ENTRA)).status == 303
 
             # A sign-in link of one region does not work in the other.
-            action, fields = (await there.get("/login/link")).form()
-            refused = await there.post(action, fields | {"token": await portal_org.link()})
+            action, fields = (await other_browser.get("/login/link")).form()
+            refused = await other_browser.post(action, fields | {"token": await portal_org.link()})
             assert refused.status == 401
 
 

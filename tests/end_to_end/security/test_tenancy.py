@@ -25,7 +25,7 @@ ROUTES = sorted(table().routes(), key=lambda each: (each.path, each.method))
 MAX_CONCURRENT = 8
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 EVERYTHING = "attributes=members.value,members.display,members.type,groups,displayName,title,emails"
-"""Requests also the attributes that are returned only on request."""
+"""A projection that includes the attributes that are returned only on request."""
 
 
 @dataclass(frozen=True)
@@ -41,9 +41,9 @@ class Request:
         return await client(self.method, self.path, self.body, **self.headers)
 
 
-def hostile_requests(route: Route, theirs: Neighbour, own: list[str]) -> Iterator[Request]:
-    """Requests of a route that contain values of the neighbour; `own` are the sender's ids."""
-    known = theirs.known
+def hostile_requests(route: Route, neighbour: Neighbour, own: list[str]) -> Iterator[Request]:
+    """Requests of a route with values of the neighbour; some paths have the sender's ids, `own`."""
+    known = neighbour.known
     paths = [route.path]
     if "{id}" in route.path:
         ids = [known[name] for name in ("user", "group", "schema")]
@@ -110,7 +110,7 @@ def parameters(known) -> Iterator[str]:
 
 
 def bodies(route: Route, known) -> Iterator[Any]:
-    """Bodies with values of the neighbour; the same ones for all routes of POST, PUT and PATCH."""
+    """Bodies with values of the neighbour; they are the same for every POST, PUT and PATCH."""
     if route.method not in ("POST", "PUT", "PATCH"):
         yield None
         return
@@ -123,13 +123,16 @@ def bodies(route: Route, known) -> Iterator[Any]:
 
 
 def documents(known) -> Iterator[dict[str, Any]]:
-    both = [{"value": known["user"]}, {"value": known["group"]}]
-    names = {"organizationId": known["organization"], "organization_id": known["organization"]}
-    someone = {"userName": f"{uuid4().hex}@a.test", "displayName": "a"}
-    yield {**someone, "manager": known["user"], **names}
-    yield {"displayName": "a", "members": both, "id": known["group"], **names}
-    yield {"userName": known["user"], "displayName": "a", "groups": both, "id": known["user"]}
-    yield {**someone, "externalId": known["user"], known["schema"]: {"stripe": "a"}}
+    members = [{"value": known["user"]}, {"value": known["group"]}]
+    organization = {
+        "organizationId": known["organization"],
+        "organization_id": known["organization"],
+    }
+    user = {"userName": f"{uuid4().hex}@a.test", "displayName": "a"}
+    yield {**user, "manager": known["user"], **organization}
+    yield {"displayName": "a", "members": members, "id": known["group"], **organization}
+    yield {"userName": known["user"], "displayName": "a", "groups": members, "id": known["user"]}
+    yield {**user, "externalId": known["user"], known["schema"]: {"stripe": "a"}}
 
 
 def patches(known) -> Iterator[dict[str, Any]]:
@@ -160,7 +163,7 @@ def operations(known) -> Iterator[dict[str, Any]]:
 
 
 @pytest.fixture
-async def theirs(operate: Services, tenant: Stack, scim: Client) -> Neighbour:
+async def neighbour(operate: Services, tenant: Stack, scim: Client) -> Neighbour:
     return await create_neighbour(operate, tenant, scim)
 
 
@@ -200,24 +203,24 @@ async def leaks(
 
 @pytest.mark.timeout(300)
 async def test_no_route_reaches_another_organization(
-    tenant: Stack, theirs: Neighbour, attacker: Client, scim: Client
+    tenant: Stack, neighbour: Neighbour, attacker: Client, scim: Client
 ):
-    before = await stored_rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, neighbour.organization_id)
     assert sum(map(len, before.values())) > 30
 
     for route in ROUTES:
         own = await create_own_resources(attacker)
-        assert await leaks(attacker, hostile_requests(route, theirs, own), theirs.mark) == []
-        assert await leaks(attacker, reads_of_own_data(own), theirs.mark) == []
-    assert await stored_rows(tenant, theirs.organization_id) == before
+        assert await leaks(attacker, hostile_requests(route, neighbour, own), neighbour.mark) == []
+        assert await leaks(attacker, reads_of_own_data(own), neighbour.mark) == []
+    assert await stored_rows(tenant, neighbour.organization_id) == before
 
     # The neighbour itself gets its data by the same requests, so the assertions above can fail.
-    owner = Client(scim._session, scim.url, theirs.key.token)
+    owner = Client(scim._session, scim.url, neighbour.key.token)
     reads = [each for each in ROUTES if each.method == "GET" or each.path.endswith(".search")]
     found = {
         route.path
         for route in reads
-        if await leaks(owner, hostile_requests(route, theirs, []), theirs.mark)
+        if await leaks(owner, hostile_requests(route, neighbour, []), neighbour.mark)
     }
     without = {"/Me", "/ServiceProviderConfig", "/ResourceTypes", "/ResourceTypes/{id}"}
     assert found == {route.path for route in reads} - without

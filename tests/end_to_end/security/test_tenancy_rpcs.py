@@ -115,7 +115,7 @@ def name(method: MethodDescriptor) -> str:
 
 
 @dataclass(frozen=True)
-class Own:
+class OwnIds:
     """The attacker's own ids, for the fields without a value of the neighbour."""
 
     organization_id: str
@@ -125,8 +125,7 @@ class Own:
     def value(self, message: str, field: str) -> str:
         """The value of a field while another field contains a value of the neighbour."""
         if field in ("id", "user_id", "group_id"):
-            kind = "group" if "Group" in message or field == "group_id" else "user"
-            return self.group if kind == "group" else self.user
+            return self.group if "Group" in message or field == "group_id" else self.user
         if (message, field) in (("User", "user_name"), ("Group", "display_name")):
             return uuid4().hex
         return ""
@@ -173,7 +172,7 @@ def filters(known) -> Iterator[filter_pb2.Filter]:
         yield filter_pb2.Filter(comparison=compared)
 
 
-def hostile_requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]:
+def hostile_requests(method: MethodDescriptor, known, own: OwnIds) -> Iterator[Any]:
     """Requests of a method: each field in turn, then all fields, with values of the neighbour."""
     descriptor = method.input_type
     paths = [path for path in text_fields(descriptor) if path != ("organization_id",)]
@@ -211,7 +210,7 @@ def hostile_requests(method: MethodDescriptor, known, own: Own) -> Iterator[Any]
             yield message
 
 
-def read_of_own_group(own: Own) -> tuple[MethodDescriptor, Any]:
+def read_of_own_group(own: OwnIds) -> tuple[MethodDescriptor, Any]:
     """The call that lists the members of the sender's own group, with their names."""
     request = groups_pb2.ListMembersRequest(
         organization_id=own.organization_id, group_id=own.group, page_size=100
@@ -281,7 +280,7 @@ async def caller(stack: Stack):
         yield Caller(users, keys)
 
 
-async def create_own_resources(portal_org: PortalOrganization, services: Caller) -> Own:
+async def create_own_resources(portal_org: PortalOrganization, services: Caller) -> OwnIds:
     """Create a user and a group of the attacker."""
     user = await portal_org.person()
     request = groups_pb2.CreateGroupRequest(
@@ -295,11 +294,11 @@ async def create_own_resources(portal_org: PortalOrganization, services: Caller)
         groups_pb2.CreateGroupRequest.SerializeToString,
         groups_pb2.CreateGroupResponse.FromString,
     )(request)
-    return Own(portal_org.organization_id, user.id, group.group.id)
+    return OwnIds(portal_org.organization_id, user.id, group.group.id)
 
 
 async def leaks(
-    services: Caller, method: MethodDescriptor, requests: Iterable[Any], theirs: Neighbour
+    services: Caller, method: MethodDescriptor, requests: Iterable[Any], neighbour: Neighbour
 ) -> list[Any]:
     """Send requests; returns those whose responses leak.
 
@@ -308,7 +307,7 @@ async def leaks(
     found = []
     for request in requests:
         sent = str(request)
-        secret = [theirs.mark, *(each for each in theirs.ids if each not in sent)]
+        secret = [neighbour.mark, *(each for each in neighbour.ids if each not in sent)]
         responses = await services.responses(method, request)
         if any(each in response for each in secret for response in responses):
             found.append(request)
@@ -316,7 +315,7 @@ async def leaks(
 
 
 @pytest.fixture
-async def theirs(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
+async def neighbour(operate: Operator, tenant: Stack, scim: Client) -> Neighbour:
     return await create_neighbour(operate, tenant, scim)
 
 
@@ -342,40 +341,40 @@ def _is_of_one_organization(method: MethodDescriptor) -> bool:
 
 @pytest.mark.timeout(300)
 async def test_no_rpc_reaches_another_organization(
-    tenant: Stack, operate: Operator, theirs: Neighbour
+    tenant: Stack, operate: Operator, neighbour: Neighbour
 ):
     methods = [each for each in METHODS if _is_of_one_organization(each)]
-    before = await stored_rows(tenant, theirs.organization_id)
+    before = await stored_rows(tenant, neighbour.organization_id)
     async with caller(tenant) as services:
         for method in methods:
             portal_org = await create_portal_organization(operate, tenant, "Attacker")
             own = await create_own_resources(portal_org, services)
-            for request in hostile_requests(method, theirs.known, own):
-                assert await leaks(services, method, [request], theirs) == []
+            for request in hostile_requests(method, neighbour.known, own):
+                assert await leaks(services, method, [request], neighbour) == []
                 if method.name.startswith(WRITES):
                     members = await services.responses(*read_of_own_group(own))
-                    assert theirs.mark not in str(members), request
-        assert await stored_rows(tenant, theirs.organization_id) == before
+                    assert neighbour.mark not in str(members), request
+        assert await stored_rows(tenant, neighbour.organization_id) == before
 
         # The neighbour itself gets its data by the same requests, so the assertions above can fail.
-        known = theirs.known
-        owner = Own(theirs.organization_id, known["user"], known["group"])
+        known = neighbour.known
+        owner = OwnIds(neighbour.organization_id, known["user"], known["group"])
         reads = [each for each in methods if each.name.startswith(READS)]
         found = {
             name(each)
             for each in reads
-            if await leaks(services, each, hostile_requests(each, known, owner), theirs)
+            if await leaks(services, each, hostile_requests(each, known, owner), neighbour)
         }
     assert found == {name(each) for each in reads} - WITHOUT_TEXT
 
 
 async def test_secret_with_wrong_organization_id_is_refused(
-    tenant: Stack, operate: Operator, theirs: Neighbour
+    tenant: Stack, operate: Operator, neighbour: Neighbour
 ):
     portal_org = await create_portal_organization(operate, tenant, "Attacker")
     link = await portal_org.link()
-    mixed = f"{link.partition('.')[0]}.{theirs.known['link'].partition('.')[2]}"
-    before = await stored_rows(tenant, theirs.organization_id)
+    mixed = f"{link.partition('.')[0]}.{neighbour.known['link'].partition('.')[2]}"
+    before = await stored_rows(tenant, neighbour.organization_id)
 
     for token in (mixed, f"{uuid4()}.{link.partition('.')[2]}"):
         for call, request in (
@@ -384,6 +383,6 @@ async def test_secret_with_wrong_organization_id_is_refused(
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call(request)
-            assert theirs.mark not in str(refused.value)
+            assert neighbour.mark not in str(refused.value)
         await operate.sessions.EndSession(sessions_pb2.EndSessionRequest(session_token=token))
-    assert await stored_rows(tenant, theirs.organization_id) == before
+    assert await stored_rows(tenant, neighbour.organization_id) == before

@@ -1,4 +1,4 @@
-"""Refused responses: of another browser or organization, forged, repeated or malformed."""
+"""Refused SAML responses: for another browser or organization, forged, repeated or malformed."""
 
 import asyncio
 from datetime import UTC, datetime
@@ -15,31 +15,31 @@ from tests.support.stack import Stack
 
 async def test_unsolicited_response_is_refused(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
-    said = sign_in.signed_response(await sso_org.person(), request_id=None)
+    unsolicited = sign_in.signed_response(await sso_org.person(), request_id=None)
     async with open_browser(browser.base_url) as fresh:
-        assert refusal(await sign_in.finish(said, browser=fresh)) == (403, "no_request")
-    assert refusal(await sign_in.finish(said)) == (401, "wrong_request")
+        assert refusal(await sign_in.finish(unsolicited, browser=fresh)) == (403, "no_request")
+    assert refusal(await sign_in.finish(unsolicited)) == (401, "wrong_request")
 
 
 async def test_response_of_another_browser_is_refused(browser: Browser, sso_org: SsoOrganization):
     person = await sso_org.person()
-    theirs = await sso_org.start_sign_in(browser)
-    async with open_browser(browser.base_url) as mine:
-        own = await sso_org.start_sign_in(mine)
-        answer = theirs.signed_response(person)
-        page = await own.finish(answer, relay_state=theirs.relay_state)
+    sign_in = await sso_org.start_sign_in(browser)
+    async with open_browser(browser.base_url) as another_browser:
+        another_sign_in = await sso_org.start_sign_in(another_browser)
+        signed_response = sign_in.signed_response(person)
+        page = await another_sign_in.finish(signed_response, relay_state=sign_in.relay_state)
         assert refusal(page) == (403, "other_request")
-        assert refusal(await own.finish(answer)) == (401, "wrong_request")
+        assert refusal(await another_sign_in.finish(signed_response)) == (401, "wrong_request")
 
 
 async def test_response_is_accepted_once(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
-    answer = sign_in.signed_response(await sso_org.person())
+    signed_response = sign_in.signed_response(await sso_org.person())
     cookie = browser.cookie("sign-in-us", ACS_PATH)
-    assert (await sign_in.finish(answer)).status == 200
-    assert refusal(await sign_in.finish(answer)) == (403, "no_request")
+    assert (await sign_in.finish(signed_response)).status == 200
+    assert refusal(await sign_in.finish(signed_response)) == (403, "no_request")
 
-    fields = {"SAMLResponse": encoded(answer), "RelayState": sign_in.relay_state}
+    fields = {"SAMLResponse": encoded(signed_response), "RelayState": sign_in.relay_state}
     page = await browser.post(ACS_PATH, fields, Cookie=f"sign-in-us={cookie}")
     assert refusal(page) == (401, "replayed")
 
@@ -94,8 +94,8 @@ async def test_forged_assertion_beside_a_signed_one_is_refused(
     person, victim = await sso_org.person(), await sso_org.person(administrator=True)
     sign_in = await sso_org.start_sign_in(browser)
     root = sign_in.signed_response(person)
-    place = root.index(root.find("saml:Assertion", NAMES))
-    root.insert(place, assertion(sign_in.statement(victim)))
+    index = root.index(root.find("saml:Assertion", NAMES))
+    root.insert(index, assertion(sign_in.statement(victim)))
     assert refusal(await sign_in.finish(root)) == (400, "bad_structure")
 
 
@@ -195,8 +195,8 @@ async def test_log_has_the_reason_and_no_personal_data(
 ):
     person = await sso_org.person("a-name-to-look-for")
     sign_in = await sso_org.start_sign_in(browser, "&next=/a-path-to-look-for")
-    answer = signed(sign_in.statement(person), key_pair("mallory"))
-    page = await sign_in.finish(answer)
+    signed_response = signed(sign_in.statement(person), key_pair("mallory"))
+    page = await sign_in.finish(signed_response)
     await sign_in.finish(sign_in.signed_response(person))
 
     request_id = page.headers["X-Request-Id"]
@@ -204,7 +204,8 @@ async def test_log_has_the_reason_and_no_personal_data(
     (line,) = [line for line in log.splitlines() if f'"{request_id}"' in line]
     assert '"bad_signature"' in line
     assert sso_org.organization_id in line
-    for secret in ("a-name-to-look-for", "a-path-to-look-for", person.object_identifier,
-                   sign_in.relay_state, encoded(answer)[:40], sign_in.request.id):  # fmt: skip
-        assert secret not in log
+    personal = ("a-name-to-look-for", "a-path-to-look-for", person.object_identifier)
+    secrets = (sign_in.relay_state, encoded(signed_response)[:40], sign_in.request.id)
+    for value in (*personal, *secrets):
+        assert value not in log
     assert str(datetime.now(UTC).year) in line

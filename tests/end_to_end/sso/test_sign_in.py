@@ -94,10 +94,10 @@ async def test_email_form_redirects_to_the_identity_provider(
     action, fields = page.form()
     assert (page.status, fields) == (200, {"email": "", "next": ""})
 
-    answer = await browser.post(action, fields | {"email": f" Ann@{sso_org.domain.upper()} "})
-    sign_in = started_sign_in(sso_org, browser, answer)
-    done = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
-    assert done.status == 200
+    redirect = await browser.post(action, fields | {"email": f" Ann@{sso_org.domain.upper()} "})
+    sign_in = started_sign_in(sso_org, browser, redirect)
+    signed_in = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
+    assert signed_in.status == 200
 
 
 async def test_path_without_slash_is_redirected(browser: Browser):
@@ -119,7 +119,7 @@ async def test_email_form_from_another_site_is_refused(browser: Browser, sso_org
 
 
 @pytest.mark.parametrize(
-    ("after", "location"),
+    ("next_", "location"),
     [
         ("/people/?q=ann%2520li", "/people/?q=ann%20li"),
         ("https://evil.test/", "/dashboard/"),
@@ -133,10 +133,10 @@ async def test_email_form_from_another_site_is_refused(browser: Browser, sso_org
     ],
 )
 async def test_redirect_after_sign_in_stays_on_this_site(
-    browser: Browser, sso_org: SsoOrganization, after: str, location: str
+    browser: Browser, sso_org: SsoOrganization, next_: str, location: str
 ):
     person = await sso_org.person(administrator=True)
-    sign_in = await sso_org.start_sign_in(browser, f"&next={after}")
+    sign_in = await sso_org.start_sign_in(browser, f"&next={next_}")
     page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, location)
 
@@ -285,9 +285,9 @@ async def test_response_for_the_other_region_is_refused(
 ):
     person = await sso_org.person()
     sign_in = await sso_org.start_sign_in(browser)
-    theirs = sign_in.signed_response(person, acs_url=eu_tenant.base_url + ACS_PATH)
-    assert refusal(await sign_in.finish(theirs)) == (401, "wrong_recipient")
+    for_eu = sign_in.signed_response(person, acs_url=eu_tenant.base_url + ACS_PATH)
+    assert refusal(await sign_in.finish(for_eu)) == (401, "wrong_recipient")
 
-    async with open_browser(eu_tenant.base_url) as elsewhere:
-        page = await sign_in.finish(sign_in.signed_response(person), browser=elsewhere)
+    async with open_browser(eu_tenant.base_url) as eu_browser:
+        page = await sign_in.finish(sign_in.signed_response(person), browser=eu_browser)
         assert refusal(page) == (403, "no_request")

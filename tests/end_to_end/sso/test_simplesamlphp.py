@@ -22,7 +22,7 @@ OBJECT_IDENTIFIER = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
 
 @dataclass(frozen=True, slots=True)
 class Setup:
-    """An organization with SimpleSAMLphp, and Ann, whom SCIM provisioned."""
+    """An organization with SimpleSAMLphp, and its user Ann, who was provisioned by SCIM."""
 
     sso_org: SsoOrganization
     provider: SimpleSamlPhp
@@ -92,8 +92,8 @@ async def test_user_disabled_by_scim_loses_session_and_cannot_sign_in(
 
 
 async def test_chromium_signs_in_across_sites(tenant: Stack, setup: Setup):
-    async with chromium() as real:
-        page = await real.new_page()
+    async with chromium() as chromium_browser:
+        page = await chromium_browser.new_page()
         await page.goto(f"{tenant.base_url}{ACS_PATH}")
         await assert_accessible(page)
         await page.get_by_role("link", name="Try again").click()
