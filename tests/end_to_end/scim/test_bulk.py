@@ -21,7 +21,7 @@ def post_group(bulk_id: str, *members: str) -> dict[str, Any]:
 
 
 def undone(bulk_id: str, failed: str) -> dict[str, Any]:
-    """The result of a POST that was undone, because the operation `failed` of its circle failed."""
+    """The result of a POST that was undone, because it refers to the failed POST of a circle."""
     detail = (
         f'This operation refers, directly or through others, to the bulkId "{failed}", which '
         "is part of a circle of references that could not be closed. Neither operation had an "
@@ -50,8 +50,8 @@ async def number_of_groups(scim: Client) -> int:
 
 
 async def test_results_of_all_methods_are_in_order_of_operations(scim: Client):
-    old = [(await scim("POST", "/Users", person())).document for _ in range(3)]
-    paths = [f"/Users/{each['id']}" for each in old]
+    users = [(await scim("POST", "/Users", person())).document for _ in range(3)]
+    paths = [f"/Users/{user['id']}" for user in users]
     operations = [
         post("new"),
         {"method": "PUT", "path": paths[0], "data": person(title="Put")},
@@ -164,7 +164,7 @@ async def test_operations_that_refer_to_a_failed_circle_are_undone(scim: Client)
         bad,
         post("outer", "bulkId:first"),
         post("outermost", "bulkId:outer"),
-        post("stranger"),
+        post("independent"),
     ]
     path = f"/Users/{existing['id']}"
 
