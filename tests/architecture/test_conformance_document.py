@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.documents import PROOF, names
+from tests.support.documents import TEST_LINK, tests_in
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "conformance.md"
@@ -146,7 +146,7 @@ def tables() -> dict[str, list[Row]]:
 
 
 def proofs() -> list[tuple[str, str, str]]:
-    return sorted(set(PROOF.findall(DOCUMENT.read_text())))
+    return sorted(set(TEST_LINK.findall(DOCUMENT.read_text())))
 
 
 def test_every_section_has_row_and_every_row_has_test():
@@ -160,10 +160,10 @@ def test_every_section_has_row_and_every_row_has_test():
     for rfc, table in found.items():
         for row in table:
             assert row.address == f"https://www.rfc-editor.org/rfc/rfc{rfc}#section-{row.number}"
-            assert row.proofs == "<br>".join(match[0] for match in PROOF.finditer(row.proofs))
+            assert row.proofs == "<br>".join(match[0] for match in TEST_LINK.finditer(row.proofs))
 
 
 @pytest.mark.parametrize(("file", "name", "target"), proofs())
 def test_each_test_that_is_named_exists(file: str, name: str, target: str):
     path = (DOCUMENT.parent / target).resolve()
-    assert (path.name, name in names(path)) == (file, True)
+    assert (path.name, name in tests_in(path)) == (file, True)

@@ -5,11 +5,11 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import PROOF, names
+from tests.support.documents import TEST_LINK, tests_in
 
 DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
 TEXT = DOCUMENT.read_text()
-PROOFS = sorted(set(PROOF.findall(TEXT)))
+PROOFS = sorted(set(TEST_LINK.findall(TEXT)))
 PARTS = dict(re.findall(r"^## (.+?)\n(.*?)(?=^## |\Z)", TEXT, re.MULTILINE | re.DOTALL))
 CLAIMS = ("Attacks and defenses", "Personal data")
 
@@ -23,10 +23,10 @@ def rows(part: str) -> list[str]:
 def test_each_claim_names_a_test():
     claims = [row for part in CLAIMS for row in rows(PARTS[part])]
     assert len(claims) > 25
-    assert [claim for claim in claims if not PROOF.search(claim)] == []
+    assert [claim for claim in claims if not TEST_LINK.search(claim)] == []
 
 
 @pytest.mark.parametrize(("file", "name", "target"), PROOFS)
 def test_each_test_that_is_named_exists(file: str, name: str, target: str):
     path = (DOCUMENT.parent / target).resolve()
-    assert (path.name, name in names(path)) == (file, True)
+    assert (path.name, name in tests_in(path)) == (file, True)

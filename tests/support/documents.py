@@ -6,11 +6,11 @@ import re
 from functools import cache
 from pathlib import Path
 
-PROOF = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
+TEST_LINK = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
 
 
 @cache
-def names(path: Path) -> set[str]:
+def tests_in(path: Path) -> set[str]:
     """The names of the tests or recorded requests in a file."""
     if path.suffix == ".json":
         return {case["name"] for case in json.loads(path.read_text())}

@@ -13,7 +13,7 @@ def person(**attributes: object) -> dict[str, Any]:
     return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **attributes}
 
 
-ALL_ATTRIBUTES: dict[str, Any] = {
+FULL_USER: dict[str, Any] = {
     "externalId": "ann",
     "name": {
         "formatted": "Dr. Ann B Li III",

@@ -27,7 +27,7 @@ def with_line(line: bytes) -> bytes:
     return with_headers(LENGTH, line=line)
 
 
-REFUSED = {
+REJECTED = {
     "a length and chunks": with_headers(b"Content-Length: 5\r\n" + CHUNKED, b"0\r\n\r\n"),
     "chunks and a length": with_headers(CHUNKED + b"Content-Length: 4\r\n", CHUNKS),
     "a blank before the colon": with_headers(b"Transfer-Encoding : chunked\r\n", CHUNKS),

@@ -11,7 +11,7 @@ from urllib.parse import quote
 import pytest
 
 from tests.support.scim import Client
-from tests.support.scim_documents import ALL_ATTRIBUTES, GROUP, person, refusal
+from tests.support.scim_documents import FULL_USER, GROUP, person, refusal
 
 COMMON = (
     "id",
@@ -33,9 +33,9 @@ Outcome = tuple[int, str | None]
 
 
 @pytest.fixture
-async def populated(scim: Client) -> Client:
-    """A client whose organization has users and groups, with and without optional values."""
-    for sent in (person(), person(**ALL_ATTRIBUTES)):
+async def filled(scim: Client) -> Client:
+    """A client of an organization that has people and groups, with values and without."""
+    for sent in (person(), person(**FULL_USER)):
         user = await scim("POST", "/Users", sent)
         members = [{"value": user.document["id"]}, {"value": "nobody"}]
         group = {"schemas": [GROUP], "displayName": "Team", "members": members}

@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import pytest
 
 from tests.support.scim import SCIM, Client
-from tests.support.smuggled_requests import ACCEPTED, QUIET_SECONDS, REFUSED, SECOND
+from tests.support.smuggled_requests import ACCEPTED, QUIET_SECONDS, REJECTED, SECOND
 from tests.support.stack import Stack
 
 
@@ -34,7 +34,7 @@ async def send_raw(stack: Stack, sent: bytes) -> tuple[list[int], bytes, bool]:
     return [int(each) for each in statuses], text, closed
 
 
-@pytest.mark.parametrize("raw", REFUSED.values(), ids=REFUSED)
+@pytest.mark.parametrize("raw", REJECTED.values(), ids=REJECTED)
 async def test_ambiguous_request_is_refused_and_connection_closed(
     tenant: Stack, scim: Client, raw: bytes
 ):

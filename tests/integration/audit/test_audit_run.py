@@ -8,7 +8,7 @@ import pytest
 
 from deploy.audit import UNKNOWN
 from deploy.local.ports import free_port
-from tests.support.audit.advisories import Advisories, environment, reached
+from tests.support.audit.advisories import Advisories, advisory_server, environment
 
 ROOT = Path(__file__).resolve().parents[3]
 TOOL = ROOT / ".venv-audit" / "bin" / "pip-audit"
@@ -41,7 +41,7 @@ def audit(lock: Path, environment: dict[str, str]) -> tuple[int, list[str]]:
 
 
 def test_audit_with_vulnerability_fails(lock: Path, tmp_path: Path):
-    with reached(Advisories({"aiohttp": [FOUND], "yarl": []}), tmp_path) as variables:
+    with advisory_server(Advisories({"aiohttp": [FOUND], "yarl": []}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 1
@@ -52,12 +52,12 @@ def test_audit_with_vulnerability_fails(lock: Path, tmp_path: Path):
 
 
 def test_audit_without_vulnerabilities_passes(lock: Path, tmp_path: Path):
-    with reached(Advisories({"aiohttp": [], "yarl": []}), tmp_path) as variables:
+    with advisory_server(Advisories({"aiohttp": [], "yarl": []}), tmp_path) as variables:
         assert audit(lock, variables) == (0, ["No known vulnerabilities; packages scanned: 2."])
 
 
 def test_audit_warns_when_advisories_know_no_package(lock: Path, tmp_path: Path):
-    with reached(Advisories({}), tmp_path) as variables:
+    with advisory_server(Advisories({}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 0
@@ -65,7 +65,7 @@ def test_audit_warns_when_advisories_know_no_package(lock: Path, tmp_path: Path)
 
 
 def test_audit_with_vulnerability_and_unknown_package_fails(lock: Path, tmp_path: Path):
-    with reached(Advisories({"aiohttp": [FOUND]}), tmp_path) as variables:
+    with advisory_server(Advisories({"aiohttp": [FOUND]}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 1
@@ -81,7 +81,7 @@ def test_audit_warns_when_advisories_are_unreachable(lock: Path, tmp_path: Path)
 
 
 def test_audit_stops_waiting_for_advisories_after_time_limit(lock: Path, tmp_path: Path):
-    with reached(Advisories({}, silent=True), tmp_path) as variables:
+    with advisory_server(Advisories({}, silent=True), tmp_path) as variables:
         command = [sys.executable, "-m", "deploy.audit", str(TOOL), str(lock), "--seconds", "3"]
         result = subprocess.run(
             command, cwd=ROOT, env=variables, capture_output=True, text=True, check=False

@@ -14,7 +14,7 @@ from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from chassis.rpc.status import from_rpc_error
 from tests.support.chassis.authorities import DAY, Authority
-from tests.support.chassis.echoes import COUNT, ECHO, HOLD, Running, echo_server, until
+from tests.support.chassis.echoes import COUNT, ECHO, HOLD, EchoServer, echo_server, until
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 DEADLINE = 5.0
@@ -31,12 +31,12 @@ def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
 
 
 @pytest.fixture
-async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
+async def server(server_files: CertificateFiles) -> AsyncIterator[EchoServer]:
     async with echo_server(ServerSettings(Address("127.0.0.1", 0), server_files)) as running:
         yield running
 
 
-def caller(server: Running, files: CertificateFiles) -> grpc.aio.Channel:
+def caller(server: EchoServer, files: CertificateFiles) -> grpc.aio.Channel:
     return connect(server.target, {}, Certificates(files, LOG))
 
 
@@ -46,7 +46,7 @@ async def echo(channel: grpc.aio.Channel) -> bytes:
 
 
 async def test_caller_is_logged_by_the_name_in_its_certificate(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     async with caller(server, authority.issue(tmp_path / "c", "search")) as channel:
         assert await echo(channel) == b"hello"
@@ -56,20 +56,20 @@ async def test_caller_is_logged_by_the_name_in_its_certificate(
 
 
 async def test_caller_is_identified_by_a_uri_in_its_certificate(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "c", "gateway", uri="spiffe://test/gateway")
     async with caller(server, files) as channel:
         assert await echo(channel) == b"hello"
         held = asyncio.ensure_future(channel.unary_unary(HOLD)(b"held", timeout=DEADLINE))
         await until(lambda: server.service.held == 1)
-        server.service.let_go.set()
+        server.service.release.set()
         assert await held == b"held"
 
 
 @pytest.mark.parametrize("name", ["search", "unheard-of"])
 async def test_caller_that_a_method_does_not_list_is_refused(
-    authority: Authority, server: Running, tmp_path: Path, name: str
+    authority: Authority, server: EchoServer, tmp_path: Path, name: str
 ):
     async with caller(server, authority.issue(tmp_path / "c", name)) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as unary:
@@ -89,7 +89,7 @@ async def test_caller_that_a_method_does_not_list_is_refused(
 
 
 async def test_caller_without_a_certificate_cannot_connect(
-    server: Running, server_files: CertificateFiles
+    server: EchoServer, server_files: CertificateFiles
 ):
     believing = grpc.ssl_channel_credentials(server_files.authority.read_bytes())
     async with grpc.aio.secure_channel(server.target, believing) as channel:
@@ -104,9 +104,9 @@ async def test_caller_without_a_certificate_cannot_connect(
 
 
 async def test_caller_with_a_certificate_of_another_authority_cannot_connect(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
-    files = Authority("elsewhere").issue(tmp_path / "c", "gateway", believes=authority)
+    files = Authority("elsewhere").issue(tmp_path / "c", "gateway", trusts=authority)
     async with caller(server, files) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await echo(channel)
@@ -116,7 +116,7 @@ async def test_caller_with_a_certificate_of_another_authority_cannot_connect(
 
 
 async def test_caller_with_an_expired_certificate_cannot_connect(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "c", "gateway", life=-timedelta(seconds=1))
     async with caller(server, files) as channel:
@@ -135,7 +135,7 @@ async def test_server_with_an_invalid_certificate_gets_no_call(
     authority: Authority, tmp_path: Path, issuer: str, life: timedelta
 ):
     signer = Authority(issuer) if issuer else authority
-    files = signer.issue(tmp_path / "server", "usersvc", life=life, believes=authority)
+    files = signer.issue(tmp_path / "server", "usersvc", life=life, trusts=authority)
     ours = authority.issue(tmp_path / "c", "gateway")
     async with (
         echo_server(ServerSettings(Address("127.0.0.1", 0), files)) as server,

@@ -35,13 +35,13 @@ async def wait_for_status(channel: grpc.aio.Channel, status: str) -> None:
     await eventually(has_status)
 
 
-@pytest.mark.parametrize("trouble", ["no", "a fault", "silence"])
-async def test_health_follows_the_readiness_of_the_service(trouble: str):
+@pytest.mark.parametrize("readiness_fault", ["not ready", "exception", "hang"])
+async def test_health_follows_the_readiness_of_the_service(readiness_fault: str):
     async with echo_server() as server, connect(server.target, {}) as channel:
         await wait_for_status(channel, "SERVING")
-        server.trouble = trouble
+        server.readiness_fault = readiness_fault
         await wait_for_status(channel, "NOT_SERVING")
-        server.trouble = ""
+        server.readiness_fault = ""
         await wait_for_status(channel, "SERVING")
 
 
@@ -66,7 +66,7 @@ async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
         # Streams have slots of their own.
         assert await anext(aiter(channel.unary_stream(COUNT)(b"", timeout=5))) is not None
         await wait_for_status(channel, "SERVING")
-        server.service.let_go.set()
+        server.service.release.set()
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
 

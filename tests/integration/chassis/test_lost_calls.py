@@ -19,7 +19,7 @@ from chassis.errors import DATABASE_UNAVAILABLE, INTERNAL, Refusal
 from chassis.rpc import channel as channels
 from chassis.rpc.channel import may_still_arrive
 from chassis.rpc.status import to_trailing_metadata
-from tests.support.chassis.echoes import ECHO, HOLD, Running, echo_server, until
+from tests.support.chassis.echoes import ECHO, HOLD, EchoServer, echo_server, until
 from tools.chaos.proxy import Proxy
 
 SO_ATTACH_FILTER: Final = 26
@@ -42,13 +42,13 @@ class BlackHole(Proxy):
 
 
 @pytest.fixture
-async def server() -> AsyncIterator[Running]:
+async def server() -> AsyncIterator[EchoServer]:
     async with echo_server() as running:
         yield running
 
 
 @pytest.fixture
-async def network(server: Running) -> AsyncIterator[BlackHole]:
+async def network(server: EchoServer) -> AsyncIterator[BlackHole]:
     proxy = BlackHole(("127.0.0.1", server.port))
     await proxy.start()
     yield proxy
@@ -74,14 +74,16 @@ async def failure(channel: grpc.aio.Channel, method: str = HOLD) -> grpc.aio.Aio
     return caught.value
 
 
-async def held_failure(channel: grpc.aio.Channel, server: Running) -> "asyncio.Task[grpc.RpcError]":
+async def held_failure(
+    channel: grpc.aio.Channel, server: EchoServer
+) -> "asyncio.Task[grpc.RpcError]":
     """A call that the server has begun and that has not failed yet."""
     task = asyncio.create_task(failure(channel))
     await until(lambda: server.service.held == 1)
     return task
 
 
-async def test_call_on_a_stalled_connection_may_arrive(server: Running, network: BlackHole):
+async def test_call_on_a_stalled_connection_may_arrive(server: EchoServer, network: BlackHole):
     async with connected(network) as channel:
         network.hold()
         error = await failure(channel)
@@ -89,7 +91,7 @@ async def test_call_on_a_stalled_connection_may_arrive(server: Running, network:
     assert (error.code(), may_still_arrive(error)) == (grpc.StatusCode.UNAVAILABLE, True)
 
 
-async def test_call_whose_packets_are_lost_may_arrive(server: Running, network: BlackHole):
+async def test_call_whose_packets_are_lost_may_arrive(server: EchoServer, network: BlackHole):
     async with connected(network) as channel:
         network.drop_packets()
         error = await failure(channel)
@@ -98,7 +100,7 @@ async def test_call_whose_packets_are_lost_may_arrive(server: Running, network: 
 
 
 async def test_call_ended_by_tcp_timeout_before_the_ping_may_arrive(
-    server: Running, network: BlackHole, monkeypatch: pytest.MonkeyPatch
+    server: EchoServer, network: BlackHole, monkeypatch: pytest.MonkeyPatch
 ):
     """TCP_USER_TIMEOUT, which gRPC sets as well, may end the connection before the ping does."""
     options = [each for each in channels._options({}) if each[0] != "grpc.http2.ping_timeout_ms"]
@@ -112,7 +114,7 @@ async def test_call_ended_by_tcp_timeout_before_the_ping_may_arrive(
 
 
 async def test_call_on_a_connection_that_was_closed_cannot_arrive(
-    server: Running, network: BlackHole
+    server: EchoServer, network: BlackHole
 ):
     async with connected(network) as channel:
         call = await held_failure(channel, server)
@@ -122,7 +124,7 @@ async def test_call_on_a_connection_that_was_closed_cannot_arrive(
     assert (error.code(), may_still_arrive(error)) == (grpc.StatusCode.UNAVAILABLE, False)
 
 
-async def test_call_to_a_closed_port_cannot_arrive(server: Running, network: BlackHole):
+async def test_call_to_a_closed_port_cannot_arrive(server: EchoServer, network: BlackHole):
     await network.stop()
     async with channels.connect(f"127.0.0.1:{network.port}", {}) as channel:
         error = await failure(channel)

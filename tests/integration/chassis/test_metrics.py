@@ -12,18 +12,18 @@ from prometheus_client.parser import text_string_to_metric_families
 from chassis.config.settings import Address
 from chassis.rpc.channel import connect
 from chassis.startup import StartError
-from tests.support.chassis.echoes import ECHO, HOLD, OPEN, Running, echo_server, until
+from tests.support.chassis.echoes import ECHO, HOLD, OPEN, EchoServer, echo_server, until
 
 WATCHED = replace(OPEN, admin=Address("127.0.0.1", 0))
 
 
-async def ask(server: Running, path: str) -> tuple[int, str]:
+async def ask(server: EchoServer, path: str) -> tuple[int, str]:
     address = server.logged("admin listening")[0]["address"]
     async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
         return answer.status, await answer.text()
 
 
-async def scrape(server: Running) -> dict[tuple[str, ...], float]:
+async def scrape(server: EchoServer) -> dict[tuple[str, ...], float]:
     """Samples by name and the values of their labels, in the order of the labels' names."""
     _, text = await ask(server, "/metrics")
     return {
@@ -43,7 +43,7 @@ async def test_calls_are_counted_by_method_and_outcome_and_timed():
         held = asyncio.ensure_future(channel.unary_unary(HOLD)(b""))
         await until(lambda: server.service.held == 1)
         samples = await scrape(server)
-        server.service.let_go.set()
+        server.service.release.set()
         await held
 
     duration = "rpc_server_call_duration_seconds"
@@ -93,7 +93,7 @@ async def test_probes_distinguish_liveness_from_readiness():
     async with echo_server(WATCHED) as server:
         await until(lambda: bool(server.logged("health")))
         well = [await ask(server, path) for path in ("/healthz", "/readyz")]
-        server.trouble = "no"
+        server.readiness_fault = "not ready"
         await until(lambda: server.logged("health")[-1]["ready"] is False)
         ill = [await ask(server, path) for path in ("/healthz", "/readyz")]
         nothing, _ = await ask(server, "/")

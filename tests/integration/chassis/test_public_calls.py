@@ -25,7 +25,7 @@ from chassis.rpc.public_calls import KNOWN_WATCHES, OTHER_WATCHES, REFLECTIONS
 from chassis.rpc.server import MAX_STREAMS
 from chassis.rpc.status import from_rpc_error
 from tests.support.chassis.authorities import Authority
-from tests.support.chassis.echoes import ECHO, OPEN, Running, echo_server, until
+from tests.support.chassis.echoes import ECHO, OPEN, EchoServer, echo_server, until
 from tests.support.waiting import eventually
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
@@ -80,7 +80,9 @@ async def watches(channels: list[grpc.aio.Channel], number: int) -> AsyncIterato
 
 @asynccontextmanager
 async def strangers(
-    server: Running, credentials: grpc.ChannelCredentials | None = None, number: int = CONNECTIONS
+    server: EchoServer,
+    credentials: grpc.ChannelCredentials | None = None,
+    number: int = CONNECTIONS,
 ) -> AsyncIterator[list[grpc.aio.Channel]]:
     """Connections of a client that is not one of our services."""
     async with AsyncExitStack() as ends:
@@ -277,9 +279,9 @@ async def test_health_stream_without_a_reader_does_not_block_others():
         await mute.until(HEADERS)
         async with connect(server.target, {}) as channel:
             await is_answered(channel)  # its channel watches the health as well
-            for trouble in ("no", ""):
-                server.trouble = trouble
-                await until(lambda ready=not trouble: server.logged("health")[-1]["ready"] is ready)
+            for fault in ("not ready", ""):
+                server.readiness_fault = fault
+                await until(lambda ready=not fault: server.logged("health")[-1]["ready"] is ready)
             await is_answered(channel)
         mute.close()
 

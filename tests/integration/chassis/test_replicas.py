@@ -13,32 +13,32 @@ from chassis.config.settings import Address, ServerSettings
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from tests.support.chassis.authorities import Authority
-from tests.support.chassis.callers import Caller, calling_on
-from tests.support.chassis.echoes import HOLD, OPEN, Running, echo_server, until
-from tests.support.chassis.names import name_server
+from tests.support.chassis.callers import Caller, continuous_calls
+from tests.support.chassis.echoes import HOLD, OPEN, EchoServer, echo_server, until
+from tests.support.chassis.name_servers import name_server
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
 
 @asynccontextmanager
-async def replica(host: str, port: int = 0, **more: int) -> AsyncIterator[Running]:
+async def replica(host: str, port: int = 0, **more: int) -> AsyncIterator[EchoServer]:
     async with echo_server(replace(OPEN, listen=Address(host, port), **more)) as running:
         yield running
 
 
 @asynccontextmanager
-async def two_replicas() -> AsyncIterator[tuple[Running, Running, Caller]]:
+async def two_replicas() -> AsyncIterator[tuple[EchoServer, EchoServer, Caller]]:
     """Two replicas under load."""
     async with replica("127.0.0.1") as one, replica("127.0.0.2", one.port) as two:
         target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
-        async with connect(target, {}) as channel, calling_on(channel) as caller:
+        async with connect(target, {}) as channel, continuous_calls(channel) as caller:
             await until(lambda: min(one.service.answered, two.service.answered) > 20)
             yield one, two, caller
 
 
 async def test_both_replicas_get_their_share():
     async with two_replicas() as (one, two, caller):
-        await caller.some_more_answers(200)
+        await caller.wait_for_responses(200)
         share = one.service.answered / (one.service.answered + two.service.answered)
     assert 0.35 < share < 0.65
 
@@ -48,7 +48,7 @@ async def test_stopping_replica_loses_no_call():
         one.stop.set()
         await one.task
         before = two.service.answered
-        await caller.some_more_answers(50)
+        await caller.wait_for_responses(50)
         assert two.service.answered >= before + 50
 
 
@@ -58,11 +58,11 @@ async def test_rolling_restart_of_replicas_loses_no_call():
         running = {"127.0.0.1": one}
         running["127.0.0.2"] = await ends.enter_async_context(replica("127.0.0.2", one.port))
         target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
-        async with connect(target, {}) as channel, calling_on(channel) as caller:
+        async with connect(target, {}) as channel, continuous_calls(channel) as caller:
             for host in list(running) * 2:
                 running[host].stop.set()
                 await running[host].task
-                await caller.some_more_answers()
+                await caller.wait_for_responses()
                 new = await ends.enter_async_context(replica(host, one.port))
                 running[host] = new
                 await until(lambda new=new: new.service.answered > 20)
@@ -74,7 +74,7 @@ async def test_active_call_gets_its_response_when_the_server_stops():
         await until(lambda: server.service.held == 1)
         server.stop.set()
         await until(lambda: bool(server.logged("draining")))
-        server.service.let_go.set()
+        server.service.release.set()
         assert await held == b"held"
 
 
@@ -82,10 +82,10 @@ async def test_connection_ends_at_its_maximum_age_without_a_lost_call():
     async with (
         replica("127.0.0.1", connection_seconds=1) as server,
         connect(server.target, {}) as channel,
-        calling_on(channel) as caller,
+        continuous_calls(channel) as caller,
     ):
         await until(lambda: len(server.service.peers) >= 3)
-        await caller.some_more_answers()
+        await caller.wait_for_responses()
 
 
 async def test_new_replica_gets_its_share_of_calls(tmp_path: Path):
@@ -98,10 +98,10 @@ async def test_new_replica_gets_its_share_of_calls(tmp_path: Path):
         target = f"dns://127.0.0.1:{names.port}/usersvc.test:{one.port}"
         async with (
             connect(target, {}, ours) as channel,
-            calling_on(channel) as caller,
+            continuous_calls(channel) as caller,
             echo_server(second) as two,
         ):
-            await caller.some_more_answers(100)
+            await caller.wait_for_responses(100)
             assert two.service.answered == 0
             names.addresses.append("127.0.0.2")
             await until(lambda: two.service.answered > 20)

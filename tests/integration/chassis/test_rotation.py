@@ -13,8 +13,8 @@ from chassis.config.settings import Address, CertificateFiles, ServerSettings
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from tests.support.chassis.authorities import Authority, replace
-from tests.support.chassis.callers import Caller, calling_on
-from tests.support.chassis.echoes import COUNT, ECHO, Running, echo_server, until
+from tests.support.chassis.callers import Caller, continuous_calls
+from tests.support.chassis.echoes import COUNT, ECHO, EchoServer, echo_server, until
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 LOOPBACK = Address("127.0.0.1", 0)
@@ -31,27 +31,27 @@ def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
 
 
 @pytest.fixture
-async def server(server_files: CertificateFiles) -> AsyncIterator[Running]:
+async def server(server_files: CertificateFiles) -> AsyncIterator[EchoServer]:
     async with echo_server(ServerSettings(LOOPBACK, server_files)) as running:
         yield running
 
 
 @asynccontextmanager
-async def calling(server: Running, files: CertificateFiles) -> AsyncIterator[Caller]:
+async def calling(server: EchoServer, files: CertificateFiles) -> AsyncIterator[Caller]:
     """Call continuously with a certificate."""
     async with (
         connect(server.target, {}, Certificates(files, LOG)) as channel,
-        calling_on(channel) as caller,
+        continuous_calls(channel) as caller,
     ):
         yield caller
 
 
-async def is_called(server: Running, name: str) -> None:
+async def is_called(server: EchoServer, name: str) -> None:
     """Wait until the server logs its caller by this name."""
     await until(lambda: server.logged("call")[-1]["caller"] == name)
 
 
-async def can_connect(server: Running, files: CertificateFiles) -> bool:
+async def can_connect(server: EchoServer, files: CertificateFiles) -> bool:
     """Whether a new connection succeeds."""
     async with connect(server.target, {}, Certificates(files, LOG)) as channel:
         try:
@@ -62,7 +62,7 @@ async def can_connect(server: Running, files: CertificateFiles) -> bool:
 
 
 async def test_channel_uses_the_callers_new_certificate_without_a_lost_call(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
     async with calling(server, files) as caller:
@@ -77,7 +77,7 @@ async def test_channel_uses_the_callers_new_certificate_without_a_lost_call(
 
 
 async def test_every_channel_of_a_process_uses_the_new_certificate(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
     ours = Certificates(files, LOG)
@@ -91,13 +91,13 @@ async def test_every_channel_of_a_process_uses_the_new_certificate(
 
 
 async def test_new_certificate_that_servers_refuse_is_not_used(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
     async with calling(server, files) as caller:
         refused = len(server.logged("call"))
-        Authority("elsewhere").issue(tmp_path / "caller", "gateway", believes=authority)
-        await caller.some_more_answers()
+        Authority("elsewhere").issue(tmp_path / "caller", "gateway", trusts=authority)
+        await caller.wait_for_responses()
         assert not await can_connect(server, files)
         authority.issue(tmp_path / "caller", "search")
         await is_called(server, "search")
@@ -106,24 +106,24 @@ async def test_new_certificate_that_servers_refuse_is_not_used(
 
 
 async def test_new_connections_get_the_servers_new_certificate(
-    authority: Authority, server: Running, tmp_path: Path
+    authority: Authority, server: EchoServer, tmp_path: Path
 ):
     after = Authority("after")
     early = authority.issue(tmp_path / "early", "gateway")
-    late = authority.issue(tmp_path / "late", "gateway", believes=after)
+    late = authority.issue(tmp_path / "late", "gateway", trusts=after)
     async with calling(server, early):
         before = await can_connect(server, late)
-        after.issue(tmp_path / "server", "usersvc", believes=authority)
+        after.issue(tmp_path / "server", "usersvc", trusts=authority)
         assert (before, await can_connect(server, late)) == (False, True)
         assert not await can_connect(server, early)
 
 
 async def test_caller_of_a_removed_authority_cannot_connect(
-    authority: Authority, server: Running, server_files: CertificateFiles, tmp_path: Path
+    authority: Authority, server: EchoServer, server_files: CertificateFiles, tmp_path: Path
 ):
     after = Authority("after")
     early = authority.issue(tmp_path / "early", "gateway")
-    late = after.issue(tmp_path / "late", "gateway", believes=authority)
+    late = after.issue(tmp_path / "late", "gateway", trusts=authority)
     before = [await can_connect(server, files) for files in (early, late)]
     replace(server_files.authority, after.pem)
     assert [before, [await can_connect(server, files) for files in (early, late)]] == [
@@ -134,7 +134,7 @@ async def test_caller_of_a_removed_authority_cannot_connect(
 
 @pytest.mark.parametrize("half", ["tls.key", "tls.crt"])
 async def test_certificate_without_its_key_is_ignored_until_both_changed(
-    authority: Authority, server: Running, tmp_path: Path, half: str
+    authority: Authority, server: EchoServer, tmp_path: Path, half: str
 ):
     mine = authority.issue(tmp_path / "caller", "gateway")
     authority.issue(tmp_path / "next", "usersvc")

@@ -22,7 +22,7 @@ from chassis.clock import system_clock
 from chassis.database import migrations
 from chassis.database.pool import Database
 from deploy.local.postgres import Cluster
-from tests.support.data.backups import Vault
+from tests.support.data.backups import BackupStorage
 from tests.support.keysvc.replicas import MovableClock, running_replica
 from tests.support.usersvc.change_calls import read_snapshot, watch_changes
 from tests.support.usersvc.group_calls import create_group
@@ -99,10 +99,10 @@ async def digests(cluster: Cluster) -> dict[str, str]:
 
 
 @pytest.fixture
-def vault(tmp_path: Path) -> Vault:
+def storage(tmp_path: Path) -> BackupStorage:
     for folder in (tmp_path, *tmp_path.parents[:2]):
         folder.chmod(0o711)  # PostgreSQL's account must be able to pass
-    return Vault(tmp_path / "vault")
+    return BackupStorage(tmp_path / "backup")
 
 
 @pytest.fixture
@@ -115,11 +115,11 @@ def clusters() -> Iterator[list[Cluster]]:
 
 
 @pytest.fixture
-async def region(tmp_path: Path, vault: Vault, clusters: list[Cluster]) -> Region:
-    cluster = Cluster(tmp_path / "first", settings=vault.archiving)
+async def region(tmp_path: Path, storage: BackupStorage, clusters: list[Cluster]) -> Region:
+    cluster = Cluster(tmp_path / "first", settings=storage.archive_settings)
     clusters.append(cluster)
     await asyncio.to_thread(cluster.start)
-    vault.make(cluster)
+    storage.create(cluster)
     for database, service in DATABASES.items():
         url = cluster.create_role_and_database(database, f"{database}_owner", PASSWORD)
         await migrations.apply(url, migrations.read(ROOT / service / "store" / "migrations"))
@@ -143,28 +143,28 @@ def destroy(cluster: Cluster) -> None:
 
 
 async def test_destroyed_cluster_is_restored_with_archived_data(
-    region: Region, vault: Vault, clusters: list[Cluster], tmp_path: Path
+    region: Region, storage: BackupStorage, clusters: list[Cluster], tmp_path: Path
 ):
     first = region.cluster
     password = (first.folder / "superuser.password").read_text()
     async with region.writing():
-        await asyncio.to_thread(vault.take, first)
+        await asyncio.to_thread(storage.take_base_backup, first)
     before_the_mistake = await digests(first)
     moment = first.query("SELECT clock_timestamp();")
     await asyncio.to_thread(forget, first, region.url("users"), GLOBEX)
     async with region.writing():
         await pace(0.5)  # for writes that the archive must contain
     at_the_end = await digests(first)
-    await asyncio.to_thread(vault.archive, first)
+    await asyncio.to_thread(storage.archive_wal, first)
     async with open_channel(region.url("users"), system_clock) as channel:
         await create(UserServiceStub(channel), "too-late-for-the-archive")
         async with watch_changes(ChangeServiceStub(channel)) as reader:
             token = reader.token
     await asyncio.to_thread(destroy, first)
 
-    again = await asyncio.to_thread(vault.restore, tmp_path / "again", password)
+    again = await asyncio.to_thread(storage.restore, tmp_path / "again", password)
     clusters.append(again)
-    earlier = await asyncio.to_thread(vault.restore, tmp_path / "earlier", password, moment)
+    earlier = await asyncio.to_thread(storage.restore, tmp_path / "earlier", password, moment)
     clusters.append(earlier)
 
     assert region.written > 50

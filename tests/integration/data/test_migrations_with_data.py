@@ -136,7 +136,7 @@ async def keysvc_reads(url: str, version: int) -> None:
         (key,) = await keysvc.list(ACME)
         assert (key.id, key.created_by, key.revoked_by) == (KEY, "ann", "bob")
         if version >= 2:
-            events = await keysvc.trail(ACME)
+            events = await keysvc.audit_events(ACME)
             assert [event.actor.display_name for event in events] == ["bob@corp.test"]
         if version >= 3:
             request = GetSsoConnectionRequest(organization_id=ACME)

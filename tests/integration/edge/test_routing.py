@@ -20,7 +20,7 @@ from tests.support.edge.edges import stand_in_gateway, us
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
 from tests.support.k8s.manifests import OVERLAYS, namespaces
-from tests.support.k8s.tools import installed, locked
+from tests.support.k8s.tools import deploy_tool, system_tool
 from tests.support.stack import Stack
 from tests.support.waiting import pace, wait_until
 
@@ -50,7 +50,7 @@ def test_envoy_accepts_the_configuration_of_every_region(overlay, tmp_path, edge
         config.write_text(json.dumps(bootstrap(objects, setup)))
 
         result = subprocess.run(
-            [locked("envoy"), "--mode", "validate", "--config-path", str(config)],
+            [deploy_tool("envoy"), "--mode", "validate", "--config-path", str(config)],
             capture_output=True,
             text=True,
             check=False,
@@ -79,7 +79,7 @@ async def test_page_has_a_strict_transport_security_header(edge: Edge):
 
 
 def test_scim_request_over_http_2_reaches_the_gateway(edge: Edge, tenant: Stack):
-    command = [installed("curl"), "--silent", "--http2", "--cacert", str(edge.authority)]
+    command = [system_tool("curl"), "--silent", "--http2", "--cacert", str(edge.authority)]
     command += ["--resolve", f"{HOST}:{edge.port}:127.0.0.1", "--output", "/dev/null"]
     command += ["--header", f"Authorization: Bearer {tenant.token}"]
     command += ["--write-out", "%{http_version} %{http_code}", edge.url(USERS)]

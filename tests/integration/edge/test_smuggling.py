@@ -15,7 +15,7 @@ import pytest
 from tests.support.edge.envoys import Edge, running_edge
 from tests.support.k8s.edge import Objects
 from tests.support.k8s.manifests import REGIONS
-from tests.support.smuggled_requests import QUIET_SECONDS, REFUSED, SECOND
+from tests.support.smuggled_requests import QUIET_SECONDS, REJECTED, SECOND
 from tests.support.stack import Stack
 
 REWRITTEN = {
@@ -66,7 +66,9 @@ async def test_ambiguous_request_is_refused_or_forwarded_as_one(edge: Edge, tena
 
     found = dict(
         zip(
-            REFUSED, await asyncio.gather(*(sent(shape) for shape in REFUSED.values())), strict=True
+            REJECTED,
+            await asyncio.gather(*(sent(shape) for shape in REJECTED.values())),
+            strict=True,
         )
     )
 

@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.image.images import build
 from tests.support.image.shared import Image
-from tests.support.k8s.tools import ROOT, locked
+from tests.support.k8s.tools import ROOT, deploy_tool
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -29,7 +29,7 @@ print(json.dumps({
 
 
 def test_dockerfile_passes_hadolint():
-    command = [locked("hadolint"), str(ROOT / "deploy/image/Dockerfile")]
+    command = [deploy_tool("hadolint"), str(ROOT / "deploy/image/Dockerfile")]
     result = subprocess.run(command, capture_output=True, text=True, check=False)
     assert (result.returncode, result.stdout) == (0, "")
 

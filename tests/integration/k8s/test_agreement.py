@@ -35,12 +35,12 @@ from tests.support.k8s.manifests import (
     Manifest,
     container,
     environment,
+    find,
     namespaces,
     of_kind,
     pod,
     rendered,
     selects,
-    the,
     workloads,
 )
 from tests.support.k8s.tools import ROOT
@@ -111,20 +111,20 @@ class Recorded(Mapping[str, str]):
 @everywhere
 def test_namespace_is_named_after_region_and_holds_all_objects(overlay, namespace):
     cluster_wide = {"Namespace", "GatewayClass"}
-    region = the(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
+    region = find(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
 
     assert [one for one in rendered(overlay) if one["kind"] not in cluster_wide] == [
         one for one in rendered(overlay) if one["metadata"].get("namespace") in namespaces(overlay)
     ]
     for service in ("gateway", "keysvc"):
-        variables = environment(the(overlay, "Deployment", service, namespace), overlay, namespace)
+        variables = environment(find(overlay, "Deployment", service, namespace), overlay, namespace)
         assert variables[f"{service.upper()}_REGION"] == region
 
 
 @everywhere
 @each_service
 def test_process_reads_every_variable_of_its_manifest(overlay, namespace, name):
-    workload = the(overlay, "Deployment", name, namespace)
+    workload = find(overlay, "Deployment", name, namespace)
     variables = Recorded(environment(workload, overlay, namespace))
 
     settings = READERS[name](variables)
@@ -154,10 +154,10 @@ def test_selectors_match_intended_pods(overlay, namespace):
         return [name for name, given in labels.items() if selects(selector, given)]
 
     for name in SERVICES:
-        deployment = the(overlay, "Deployment", name, namespace)["spec"]
-        service = the(overlay, "Service", name, namespace)["spec"]
-        budget = the(overlay, "PodDisruptionBudget", name, namespace)["spec"]
-        scaler = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]
+        deployment = find(overlay, "Deployment", name, namespace)["spec"]
+        service = find(overlay, "Service", name, namespace)["spec"]
+        budget = find(overlay, "PodDisruptionBudget", name, namespace)["spec"]
+        scaler = find(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]
         assert found(deployment["selector"]) == [name]
         assert found({"matchLabels": service["selector"]}) == [name]
         assert found(budget["selector"]) == [name]
@@ -179,8 +179,8 @@ def test_selectors_match_intended_pods(overlay, namespace):
 @pytest.mark.parametrize("overlay", ["us", "eu"])
 @each_service
 def test_deployments_survive_zone_failure_and_node_drain(overlay, name):
-    replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
-    budget = the(overlay, "PodDisruptionBudget", name)["spec"]
+    replicas = find(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
+    budget = find(overlay, "PodDisruptionBudget", name)["spec"]
 
     assert replicas >= 3
     assert replicas > budget["maxUnavailable"]
@@ -188,7 +188,7 @@ def test_deployments_survive_zone_failure_and_node_drain(overlay, name):
 
 @everywhere
 def test_gateway_trusts_exactly_one_proxy_for_client_address(overlay, namespace):
-    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     assert gateway.settings.read(variables).proxies == 1
 
@@ -196,9 +196,9 @@ def test_gateway_trusts_exactly_one_proxy_for_client_address(overlay, namespace)
 @everywhere
 @each_service
 def test_ports_and_probes_match_container(overlay, namespace, name):
-    workload = the(overlay, "Deployment", name, namespace)
+    workload = find(overlay, "Deployment", name, namespace)
     ports = {port["name"] for port in container(workload)["ports"]}
-    service = the(overlay, "Service", name, namespace)["spec"]
+    service = find(overlay, "Service", name, namespace)["spec"]
 
     assert {port["targetPort"] for port in service["ports"]} <= ports
     probed = "http" if name == "gateway" else "admin"
@@ -216,12 +216,12 @@ def test_ports_and_probes_match_container(overlay, namespace, name):
 
 @everywhere
 def test_gateway_calls_services_by_names_of_their_certificates(overlay, namespace):
-    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     for name in DATABASES:
         target = urlsplit(variables[f"GATEWAY_{name.upper()}"])
-        service = the(overlay, "Service", name, namespace)["spec"]["ports"][0]
-        certificate = the(overlay, "Certificate", name, namespace)["spec"]
+        service = find(overlay, "Service", name, namespace)["spec"]["ports"][0]
+        certificate = find(overlay, "Certificate", name, namespace)["spec"]
         assert (target.scheme, target.path) == ("dns", f"/{name}:{service['port']}")
         assert name in certificate["dnsNames"]
 
@@ -229,15 +229,15 @@ def test_gateway_calls_services_by_names_of_their_certificates(overlay, namespac
 @everywhere
 @each_service
 def test_each_process_has_certificate_of_regional_authority(overlay, namespace, name):
-    workload = the(overlay, "Deployment", name, namespace)
+    workload = find(overlay, "Deployment", name, namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
-    certificate = the(overlay, "Certificate", name, namespace)["spec"]
+    certificate = find(overlay, "Certificate", name, namespace)["spec"]
 
     assert volumes["certificates"]["secret"]["secretName"] == certificate["secretName"]
     assert certificate["dnsNames"] == [name]
     assert certificate["issuerRef"]["name"] == "authority"
-    issuer = the(overlay, "Issuer", "authority", namespace)["spec"]
-    authority = the(overlay, "Certificate", "authority", namespace)["spec"]
+    issuer = find(overlay, "Issuer", "authority", namespace)["spec"]
+    authority = find(overlay, "Certificate", "authority", namespace)["spec"]
     assert issuer["ca"]["secretName"] == authority["secretName"]
     assert certificate["renewBefore"] == "720h"
     assert certificate["duration"] == "2160h"
@@ -245,7 +245,7 @@ def test_each_process_has_certificate_of_regional_authority(overlay, namespace, 
 
 @everywhere
 def test_saml_signing_key_is_mounted(overlay, namespace):
-    workload = the(overlay, "Deployment", "gateway", namespace)
+    workload = find(overlay, "Deployment", "gateway", namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
     settings = gateway.settings.read(environment(workload, overlay, namespace))
 
@@ -259,7 +259,7 @@ def test_saml_signing_key_is_mounted(overlay, namespace):
 @pytest.mark.parametrize("overlay", ["us", "eu"])
 def test_saml_signing_key_outlives_cluster(overlay):
     """Identity providers store its certificate, so a new cluster must not create another one."""
-    secret = the(overlay, "ExternalSecret", "gateway-saml")["spec"]
+    secret = find(overlay, "ExternalSecret", "gateway-saml")["spec"]
 
     assert "gateway-saml" not in {
         one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
@@ -274,7 +274,7 @@ def test_saml_signing_key_outlives_cluster(overlay):
 
 @pytest.mark.parametrize("namespace", namespaces("kind"))
 def test_saml_signing_key_on_laptop_is_created_once(namespace):
-    certificate = the("kind", "Certificate", "saml", namespace)["spec"]
+    certificate = find("kind", "Certificate", "saml", namespace)["spec"]
 
     assert certificate["secretName"] == "gateway-saml"
     assert certificate["privateKey"] == {
@@ -288,7 +288,7 @@ def test_saml_signing_key_on_laptop_is_created_once(namespace):
 def test_pods_are_restricted_and_have_no_cluster_access(overlay, namespace):
     for workload in workloads(overlay, namespace):
         spec, only = pod(workload)["spec"], container(workload)
-        account = the(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
+        account = find(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
         assert account["automountServiceAccountToken"] is False
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
@@ -310,7 +310,7 @@ def test_pods_are_restricted_and_have_no_cluster_access(overlay, namespace):
 @everywhere
 @each_service
 def test_termination_grace_period_covers_drain(overlay, namespace, name):
-    workload = the(overlay, "Deployment", name, namespace)
+    workload = find(overlay, "Deployment", name, namespace)
     waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
     if name == "gateway":
         drains = http_server.DRAIN_SECONDS
@@ -326,8 +326,8 @@ def test_termination_grace_period_covers_drain(overlay, namespace, name):
 def test_migration_runs_service_image_and_bypasses_pooler(overlay, namespace):
     for name, database in DATABASES.items():
         job, deployment = (
-            the(overlay, "Job", f"{name}-migrate", namespace),
-            the(overlay, "Deployment", name, namespace),
+            find(overlay, "Job", f"{name}-migrate", namespace),
+            find(overlay, "Deployment", name, namespace),
         )
         url = urlsplit(environment(job, overlay, namespace)[f"{name.upper()}_DATABASE_URL"])
         assert container(job)["args"] == [name, "migrate"]
@@ -340,9 +340,9 @@ def test_migration_runs_service_image_and_bypasses_pooler(overlay, namespace):
 @everywhere
 def test_database_urls_use_existing_names_and_verify_certificates(overlay, namespace):
     for name, database in DATABASES.items():
-        cluster = the(overlay, "Cluster", database, namespace)["spec"]
-        pooler = the(overlay, "Pooler", f"{database}-pooler", namespace)
-        variables = environment(the(overlay, "Deployment", name, namespace), overlay, namespace)
+        cluster = find(overlay, "Cluster", database, namespace)["spec"]
+        pooler = find(overlay, "Pooler", f"{database}-pooler", namespace)
+        variables = environment(find(overlay, "Deployment", name, namespace), overlay, namespace)
         url = urlsplit(variables[f"{name.upper()}_DATABASE_URL"])
         listen = urlsplit(variables[f"{name.upper()}_DATABASE_LISTEN_URL"])
 
@@ -358,7 +358,7 @@ def test_database_urls_use_existing_names_and_verify_certificates(overlay, names
 @everywhere
 def test_database_logs_no_personal_data(overlay, namespace):
     for database in DATABASES.values():
-        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        cluster = find(overlay, "Cluster", database, namespace)["spec"]
         parameters = cluster["postgresql"]["parameters"]
         assert parameters.items() >= {**LOG_SETTINGS, **REQUIRED_SETTINGS}.items()
         assert parameters["log_min_duration_statement"] == "-1"
@@ -370,7 +370,7 @@ def test_database_logs_no_personal_data(overlay, namespace):
 def test_database_stays_open_to_roles_of_its_operator(overlay, namespace):
     """CloudNativePG's replication and metrics connect with the privileges of PUBLIC."""
     for database in DATABASES.values():
-        cluster = the(overlay, "Cluster", database, namespace)["spec"]
+        cluster = find(overlay, "Cluster", database, namespace)["spec"]
         assert "REVOKE" not in json.dumps(cluster["bootstrap"]["initdb"]).upper()
 
 
@@ -378,7 +378,7 @@ def test_database_stays_open_to_roles_of_its_operator(overlay, namespace):
 def test_listen_connections_bypass_pooler(name):
     """A pooler in transaction mode accepts LISTEN but never delivers notifications."""
     sources = "".join(path.read_text() for path in (ROOT / name).rglob("*.py"))
-    variables = environment(the("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
+    variables = environment(find("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
 
     assert (".add_listener(" in sources) == (f"{name.upper()}_DATABASE_LISTEN_URL" in variables)
 
@@ -387,9 +387,9 @@ def test_listen_connections_bypass_pooler(name):
 def test_all_replicas_together_fit_connections_of_database(overlay):
     beside_the_pool = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
     for name, database in DATABASES.items():
-        replicas = the(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
-        cluster = the(overlay, "Cluster", database)["spec"]
-        pooler = the(overlay, "Pooler", f"{database}-pooler")["spec"]
+        replicas = find(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
+        cluster = find(overlay, "Cluster", database)["spec"]
+        pooler = find(overlay, "Pooler", f"{database}-pooler")["spec"]
         parameters = pooler["pgbouncer"]["parameters"]
         pooled = pooler["instances"] * int(parameters["default_pool_size"])
         surge, operators = 1, 20
@@ -406,10 +406,10 @@ def test_all_replicas_together_fit_connections_of_database(overlay):
 @everywhere
 def test_edge_routes_host_of_region_to_gateway(overlay, namespace):
     region = namespace.removeprefix("cloudacademy-")
-    listener = the(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
-    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    listener = find(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
+    variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
     tenant = urlsplit(gateway.settings.read(variables).tenant_urls[region])
-    certificate = the(overlay, "Certificate", "edge", namespace)["spec"]
+    certificate = find(overlay, "Certificate", "edge", namespace)["spec"]
 
     assert tenant.path == PREFIX
     assert listener["hostname"] == tenant.hostname
@@ -421,15 +421,15 @@ def test_edge_routes_host_of_region_to_gateway(overlay, namespace):
         assert route["spec"]["parentRefs"] == [{"name": "edge", "sectionName": "https"}]
         for rule in route["spec"]["rules"]:
             (backend,) = rule["backendRefs"]
-            service = the(overlay, "Service", backend["name"], namespace)["spec"]
+            service = find(overlay, "Service", backend["name"], namespace)["spec"]
             assert backend["port"] in {port["port"] for port in service["ports"]}
-    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    (scim,) = find(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
     assert [match["path"]["value"] for match in scim["matches"]] == [PREFIX]
 
 
 @everywhere
 def test_edge_routes_every_page_to_gateway(overlay, namespace):
-    (pages,) = the(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
+    (pages,) = find(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
     matches = [match["path"] for match in pages["matches"]]
     for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS, OPENAPI):
         assert any(_leads_on(match, path) for match in matches), path
@@ -444,8 +444,8 @@ def _leads_on(match: Mapping[str, str], path: str) -> bool:
 
 @everywhere
 def test_edge_timeouts_cover_gateway_timeouts(overlay, namespace):
-    (scim,) = the(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
-    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+    (scim,) = find(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
+    policy = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
 
     assert float(scim["timeouts"]["request"].removesuffix("s")) > bulk.SECONDS
     assert bytes_of(policy["requestBuffer"]["limit"]) > MAX_BODY_BYTES
@@ -462,7 +462,7 @@ def test_edge_closes_idle_connections_before_gateway(overlay, namespace):
 @everywhere
 def test_edge_buffers_bodies_of_slow_clients(overlay, namespace):
     """Otherwise a slow client would occupy the gateway's body memory: the edge buffers bodies."""
-    client = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
+    client = find(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
     assert float(client["requestReceivedTimeout"].removesuffix("s")) > ClientTimeouts().body
@@ -471,13 +471,13 @@ def test_edge_buffers_bodies_of_slow_clients(overlay, namespace):
 @everywhere
 def test_edge_opens_at_most_connections_that_gateway_accepts(overlay, namespace):
     """Even if all connections go to one gateway in a rollout, probes must still connect."""
-    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    proxy = find(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
     proxies = most_at_once(proxy["envoyDeployment"])
     breakers = [
         policy["spec"]["circuitBreaker"]
         for policy in of_kind(overlay, "BackendTrafficPolicy", namespace)
     ]
-    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     allowed = gateway.settings.read(variables).max_connections
 
@@ -488,8 +488,8 @@ def test_edge_opens_at_most_connections_that_gateway_accepts(overlay, namespace)
 
 @everywhere
 def test_customer_over_its_rate_is_rejected_by_gateway_not_edge(overlay, namespace):
-    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
-    variables = environment(the(overlay, "Deployment", "gateway", namespace), overlay, namespace)
+    local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     rate = gateway.settings.read(variables).rate
 
@@ -501,10 +501,10 @@ def test_customer_over_its_rate_is_rejected_by_gateway_not_edge(overlay, namespa
 
 @everywhere
 def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespace):
-    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
-    replicas = the(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
-    pods = container(the(overlay, "Deployment", "gateway", namespace))
-    proxy = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
+    local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    replicas = find(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
+    pods = container(find(overlay, "Deployment", "gateway", namespace))
+    proxy = find(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
     proxies = proxy["envoyDeployment"]["replicas"]
 
     cores = replicas * float(pods["resources"]["limits"]["cpu"])
@@ -518,7 +518,7 @@ def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespac
 @everywhere
 def test_edge_errors_use_wording_of_gateway(overlay, namespace):
     words = {answer.detail for answer in HTTP_ERRORS.values()}
-    policy = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
+    policy = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
     for rule in policy["responseOverride"]:
         (status,) = (code["value"] for code in rule["match"]["statusCodes"])
         error = json.loads(rule["response"]["body"]["inline"])
@@ -544,8 +544,8 @@ def test_gateways_together_stay_within_service_concurrency(overlay, namespace):
     """With the minimum number of replicas, and half of the services unavailable."""
     calls = 0
     for name in ("gateway", "usersvc"):
-        replicas = the(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]["minReplicas"]
-        workload = the(overlay, "Deployment", name, namespace)
+        replicas = find(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]["minReplicas"]
+        workload = find(overlay, "Deployment", name, namespace)
         settings = READERS[name](environment(workload, overlay, namespace))
         if name == "gateway":
             calls = replicas * settings.max_requests
@@ -555,7 +555,7 @@ def test_gateways_together_stay_within_service_concurrency(overlay, namespace):
 
 @everywhere
 def test_edge_rate_is_above_rate_of_entra(overlay, namespace):
-    local = the(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
+    local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
 
     selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
     assert selected == [
@@ -569,7 +569,7 @@ def test_edge_rate_is_above_rate_of_entra(overlay, namespace):
 
 @everywhere
 def test_edge_requires_tls_1_2(overlay, namespace):
-    tls = the(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
+    tls = find(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
 
     assert tls["minVersion"] in {"1.2", "1.3"}
     assert tls.get("maxVersion", "1.3") == "1.3"
@@ -577,7 +577,7 @@ def test_edge_requires_tls_1_2(overlay, namespace):
 
 @everywhere
 def test_access_log_has_no_client_header_except_host(overlay, namespace):
-    (setting,) = the(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
+    (setting,) = find(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
         "settings"
     ]
     access_log = json.dumps(setting["format"])
@@ -601,12 +601,12 @@ def test_region_contains_only_address_of_other_region(overlay, other):
 
 @pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
 def test_secrets_and_backups_stay_in_region(overlay, aws_region):
-    store = the(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
+    store = find(overlay, "SecretStore", "region")["spec"]["provider"]["aws"]
     assert store["region"] == aws_region
     for database in DATABASES.values():
-        bucket = the(overlay, "ObjectStore", database)["spec"]["configuration"]["destinationPath"]
-        cluster = the(overlay, "Cluster", database)["spec"]
-        backup = the(overlay, "ScheduledBackup", database)["spec"]
+        bucket = find(overlay, "ObjectStore", database)["spec"]["configuration"]["destinationPath"]
+        cluster = find(overlay, "Cluster", database)["spec"]
+        backup = find(overlay, "ScheduledBackup", database)["spec"]
         assert bucket == f"s3://provisioning-{overlay}-backup/{database}"
         assert cluster["plugins"][0]["parameters"] == {"barmanObjectName": database}
         assert cluster["plugins"][0]["isWALArchiver"] is True
@@ -617,16 +617,16 @@ def test_secrets_and_backups_stay_in_region(overlay, aws_region):
 @pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
 def test_cert_manager_may_solve_dns_challenge(overlay, aws_region):
     """With a role of its region: a namespaced Issuer cannot use the operator's credentials."""
-    (solver,) = the(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
-    role = the(overlay, "Role", "dns-token")
-    binding = the(overlay, "RoleBinding", "dns-token")
+    (solver,) = find(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
+    role = find(overlay, "Role", "dns-token")
+    binding = find(overlay, "RoleBinding", "dns-token")
 
     assert solver["dns01"]["route53"] == {
         "region": aws_region,
         "role": f"arn:aws:iam::000000000000:role/provisioning-{overlay}-dns",
         "auth": {"kubernetes": {"serviceAccountRef": {"name": "dns"}}},
     }
-    assert the(overlay, "ServiceAccount", "dns")["automountServiceAccountToken"] is False
+    assert find(overlay, "ServiceAccount", "dns")["automountServiceAccountToken"] is False
     assert role["rules"] == [
         {
             "apiGroups": [""],

@@ -16,7 +16,7 @@ from tests.support.k8s.alerts import (
     metrics,
     rules,
 )
-from tests.support.k8s.tools import installed
+from tests.support.k8s.tools import system_tool
 
 MINUTES = 90
 BACKUP = "barman_cloud_cloudnative_pg_io_last_available_backup_timestamp"
@@ -108,7 +108,7 @@ def rules_folder(tmp_path: Path) -> Path:
 
 
 def promtool(rules_folder: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
-    command = [installed("promtool"), *arguments]
+    command = [system_tool("promtool"), *arguments]
     return subprocess.run(command, cwd=rules_folder, capture_output=True, text=True, check=False)
 
 

@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, Manifest, rendered
-from tests.support.k8s.tools import ROOT, installed
+from tests.support.k8s.tools import ROOT, system_tool
 
 MODULES = ROOT / "requirements" / "crds" / "node_modules"
 PACKAGES = {
@@ -31,7 +31,7 @@ OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
 def folder(tmp_path: Path) -> Path:
     """A folder in which Node.js finds the packages."""
     if not MODULES.exists():
-        installed("npm")
+        system_tool("npm")
         pytest.skip("the schemas are not there: `make deploy-tools` installs them")
     (tmp_path / "node_modules").symlink_to(MODULES)
     (tmp_path / "package.json").write_text('{"type": "module"}')
@@ -69,7 +69,7 @@ def validator_errors(folder: Path, objects: list[Manifest]) -> str:
             f'catch (error) {{ console.log("{one["kind"]}: " + error.message); }}'
         )
     (folder / "objects.mjs").write_text("\n".join(lines))
-    return _output([installed("node"), "objects.mjs"], folder)
+    return _output([system_tool("node"), "objects.mjs"], folder)
 
 
 def _output(command: list[str], folder: Path) -> str:

@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from tests.support.k8s.manifests import OVERLAYS, SCHEMALESS, rendered, text
-from tests.support.k8s.tools import locked
+from tests.support.k8s.tools import deploy_tool
 
 VERSIONS = ("1.34", "1.37")
 """The oldest Kubernetes in which all features that we use are stable, and the newest."""
@@ -32,7 +32,7 @@ def test_every_built_in_object_matches_its_schema_strictly(overlay, version, tmp
     file.write_text("\n---\n".join(json.dumps(manifest) for manifest in built_in))
 
     result = subprocess.run(
-        [locked("kubernetes-validate"), "--strict", "-k", version, str(file)],
+        [deploy_tool("kubernetes-validate"), "--strict", "-k", version, str(file)],
         capture_output=True,
         text=True,
         check=False,
@@ -53,7 +53,7 @@ def test_manifests_pass_checkov(overlay, tmp_path):
     file = tmp_path / "rendered.yaml"
     file.write_text(text(overlay))
     skipped = SKIPPED | (SKIPPED_IN_KIND if overlay == "kind" else {})
-    command = [locked("checkov"), "--file", str(file), "--framework", "kubernetes"]
+    command = [deploy_tool("checkov"), "--file", str(file), "--framework", "kubernetes"]
     command += ["--skip-download", "--quiet", "--compact", "--output", "json"]
     command += ["--skip-check", ",".join(skipped)]
 

@@ -30,7 +30,7 @@ async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: Movable
     revoke = pb.RevokeKeyRequest(key_id=generated.id, **fields)
     revoked = (await keysvc.keys.RevokeKey(revoke)).key
 
-    events = (await keysvc.trail(acme))[:4]
+    events = (await keysvc.audit_events(acme))[:4]
 
     common = {"organization_id": acme, "create_time": stamp(clock()), "actor": ANN}
     assert events[::-1] == [
@@ -56,7 +56,7 @@ async def test_missing_actor_is_replaced_by_the_author_of_the_key(keysvc: Replic
     acme = await keysvc.create()
     await keysvc.revoke((await keysvc.generate(acme, created_by="ann")).key)
 
-    assert [event.actor for event in await keysvc.trail(acme)] == [
+    assert [event.actor for event in await keysvc.audit_events(acme)] == [
         audit_pb2.Actor(id="bob", display_name="bob"),
         audit_pb2.Actor(id="ann", display_name="ann"),
         audit_pb2.Actor(),
@@ -76,7 +76,7 @@ async def test_audit_trail_omits_refused_and_ineffective_requests(keysvc: Replic
     with refused("KEY_NOT_FOUND"):
         await keysvc.revoke(pb.Key(organization_id=acme, id=NOBODY))
 
-    assert actions(await keysvc.trail(acme)) == [
+    assert actions(await keysvc.audit_events(acme)) == [
         "INTEGRATION_ACTIVATED",
         "KEY_GENERATED",
         "KEY_REVOKED",
@@ -98,7 +98,7 @@ async def test_concurrent_actions_are_recorded_in_their_order(
         ]
         await asyncio.gather(*calls)
 
-    recorded = actions(await keysvc.trail(acme))
+    recorded = actions(await keysvc.audit_events(acme))
     switches = [action for action in recorded if action.startswith("INTEGRATION")]
     alternating = ["INTEGRATION_ACTIVATED", "INTEGRATION_DEACTIVATED"] * 20
     assert recorded.count("KEY_REVOKED") == 1
@@ -109,8 +109,8 @@ async def test_audit_events_are_invisible_to_other_organizations(keysvc: Replica
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await keysvc.generate(initech)
 
-    assert actions(await keysvc.trail(acme)) == ["INTEGRATION_ACTIVATED"]
-    assert {event.organization_id for event in await keysvc.trail(initech)} == {initech}
+    assert actions(await keysvc.audit_events(acme)) == ["INTEGRATION_ACTIVATED"]
+    assert {event.organization_id for event in await keysvc.audit_events(initech)} == {initech}
 
 
 async def test_audit_events_are_listed_newest_first_in_pages(keysvc: Replica, clock: MovableClock):
@@ -129,7 +129,7 @@ async def test_audit_events_are_listed_newest_first_in_pages(keysvc: Replica, cl
         request.page_token = page.next_page_token
 
     assert sizes == [2, 2, 1]
-    assert events == await keysvc.trail(acme)
+    assert events == await keysvc.audit_events(acme)
     assert actions(events) == [
         "INTEGRATION_ACTIVATED",
         "INTEGRATION_DEACTIVATED",

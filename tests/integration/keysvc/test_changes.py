@@ -44,12 +44,12 @@ async def test_revocation_reaches_streams_of_another_replica_immediately(
     made = await keysvc.generate(await keysvc.create())
     async with watching(other) as watcher:
         await keysvc.revoke(made.key)
-        sent = len(watcher.signs)
+        sent = len(watcher.event_kinds)
         await until(lambda: len(watcher.events) == 2)
 
     assert watcher.events == [RESET, ("organization_change", made.key.organization_id)]
     # At most one heartbeat in between, which was under way at the revocation.
-    assert watcher.signs.index("organization_change") <= sent + 1
+    assert watcher.event_kinds.index("organization_change") <= sent + 1
 
 
 @pytest.mark.usefixtures("patient")
@@ -131,9 +131,9 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
 ):
     async with proxy_before(keys_url) as (proxy, url), running_replica(url, clock) as replica:
         async with watching(replica) as watcher:
-            await until(lambda: len(watcher.signs) >= 4)
+            await until(lambda: len(watcher.event_kinds) >= 4)
             proxy.partition()
-            sent = len(watcher.signs)
+            sent = len(watcher.event_kinds)
             await until(watcher.task.done)
             with refused("DATABASE_UNAVAILABLE"):
                 await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
@@ -145,7 +145,7 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
             await until(lambda: len(again.events) == 2)
 
     # No heartbeats came after the last responses of the database, so the caller knew.
-    assert len(watcher.signs) <= sent + 2
+    assert len(watcher.event_kinds) <= sent + 2
     assert watcher.end is not None
     assert watcher.end.reason == "DATABASE_UNAVAILABLE"
     assert again.events == [RESET, ("organization_change", acme)]

@@ -11,7 +11,7 @@ import pytest
 from cloudacademy.keys.v1 import audit_pb2
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.catalogue.columns import PERSONAL, count_rows_with, pairs
 from tests.support.keysvc.process import Keysvc
 from tests.support.keysvc.replicas import Replica
 from tests.support.postgres import TestPostgres
@@ -40,7 +40,7 @@ def rows(audit_events: int, api_key: int) -> dict[str, int]:
 
 
 async def shown(keysvc: Replica, organization_id: str) -> list[audit_pb2.Actor]:
-    return [event.actor for event in await keysvc.trail(organization_id)]
+    return [event.actor for event in await keysvc.audit_events(organization_id)]
 
 
 async def test_erasure_removes_a_person_and_keeps_the_actions(
@@ -56,7 +56,7 @@ async def test_erasure_removes_a_person_and_keeps_the_actions(
     await db.execute("ANALYZE")
     marks = f"{MARKER}|{ADDRESS}"
     columns = pairs(PERSONAL["keysvc"])
-    assert [column for column in columns if not await holding(db, *column, marks)] == []
+    assert [column for column in columns if not await count_rows_with(db, *column, marks)] == []
     arguments = ("erase-person", acme, USER_ID, "--also", NAME, "--also", MARKER)
 
     done = await asyncio.to_thread(operator.answer, *arguments)

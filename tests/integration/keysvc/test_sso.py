@@ -82,8 +82,8 @@ async def find(keysvc: Replica, **of: str) -> pb.SsoConnection:
     return (await keysvc.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**of))).connection
 
 
-async def trail(keysvc: Replica, organization_id: str) -> list[tuple[str, list[str]]]:
-    events = await keysvc.trail(organization_id)
+async def audit_events(keysvc: Replica, organization_id: str) -> list[tuple[str, list[str]]]:
+    events = await keysvc.audit_events(organization_id)
     names = [
         (audit_pb2.AuditEvent.Action.Name(each.action).removeprefix("ACTION_"), list(each.fields))
         for each in reversed(events)
@@ -113,7 +113,7 @@ async def test_setup_is_stored_and_recorded_in_the_audit_trail(keysvc: Replica):
     )  # fmt: skip
     assert list(made.certificates) == [PEM]
     assert list(made.domains) == ["acme.test"]
-    assert await trail(keysvc, acme) == [
+    assert await audit_events(keysvc, acme) == [
         ("SSO_UPDATED", ["sso_url", "idp_entity_id", "certificates", "domains"])
     ]
 
@@ -145,7 +145,7 @@ async def test_change_of_the_identity_provider_invalidates_the_test(keysvc: Repl
 
     assert not changed.active
     assert not changed.HasField("test_time")
-    assert [each for each, _ in await trail(keysvc, acme)] == [
+    assert [each for each, _ in await audit_events(keysvc, acme)] == [
         "SSO_UPDATED", "SSO_TESTED", "SSO_ACTIVATED", "SSO_UPDATED", "SSO_DEACTIVATED",
     ]  # fmt: skip
 
@@ -164,7 +164,7 @@ async def test_equal_setup_changes_nothing(keysvc: Replica):
     made = await active(keysvc, acme)
     assert await update(keysvc, acme) == made
     assert await activate(keysvc, acme) == made
-    assert len(await trail(keysvc, acme)) == 3
+    assert len(await audit_events(keysvc, acme)) == 3
 
 
 async def test_concurrent_update_with_the_same_etag_is_refused(keysvc: Replica):
@@ -269,7 +269,7 @@ async def test_connection_is_invisible_to_other_organizations(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
     await active(keysvc, acme)
     assert (await get(keysvc, initech)).sso_url == ""
-    assert await trail(keysvc, initech) == []
+    assert await audit_events(keysvc, initech) == []
     with refused("ORGANIZATION_NOT_FOUND"):
         await get(keysvc, NOBODY)
 

@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.k8s.manifests import of_kind, the
+from tests.support.k8s.manifests import find, of_kind
 from tests.support.k8s.tools import ROOT
 
 STAND_IN = """#!/bin/sh
@@ -255,7 +255,7 @@ def test_host_ports_map_to_edges():
     config = (ROOT / "deploy/kind/cluster.yaml").read_text()
 
     for region, port in (("us", 8443), ("eu", 8543)):
-        proxy = the("kind", "EnvoyProxy", "edge", f"cloudacademy-{region}")["spec"]
+        proxy = find("kind", "EnvoyProxy", "edge", f"cloudacademy-{region}")["spec"]
         service = proxy["provider"]["kubernetes"]["envoyService"]["patch"]["value"]["spec"]
         (node_port,) = (one["nodePort"] for one in service["ports"])
         urls = next(

@@ -24,7 +24,7 @@ from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
-from tests.support.catalogue.columns import PERSONAL, holding, pairs
+from tests.support.catalogue.columns import PERSONAL, count_rows_with, pairs
 from tests.support.clocks import StoppedClock
 from tests.support.postgres import TestPostgres
 from tests.support.usersvc.activity_calls import list_activities, record_refusal
@@ -196,7 +196,7 @@ async def test_erase_leaves_no_trace_of_the_person(planted, run, db, dumped):
     await db.execute("ANALYZE")
     assert MARKER in await samples(db)
     before = {
-        (table, column): await holding(db, table, column, MARKER)
+        (table, column): await count_rows_with(db, table, column, MARKER)
         for table, column in pairs(PERSONAL["usersvc"])
     }
     # A deletion writes its digests itself; all other data must exist before the erasure.

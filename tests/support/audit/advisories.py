@@ -33,7 +33,7 @@ class Advisories:
 
 
 @contextmanager
-def reached(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
+def advisory_server(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
     """The environment of a client that reads these advisories instead of PyPI's."""
     files = Authority().issue(folder / "certificate", HOST)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)

@@ -77,7 +77,7 @@ async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
     return {(row["relname"], row["attname"]) for row in rows}
 
 
-async def holding(db: asyncpg.Connection, table: str, column: str, marker: str) -> int:
+async def count_rows_with(db: asyncpg.Connection, table: str, column: str, marker: str) -> int:
     """The number of rows with the marker in a column, or with any value in a bytea column."""
     text = f"{column}::text"
     holds = f"{text} ~* $1 OR {text} LIKE '\\\\x%'"

@@ -60,7 +60,7 @@ class Authority:
         *,
         life: timedelta = DAY,
         uri: str = "",
-        believes: "Authority | None" = None,
+        trusts: "Authority | None" = None,
     ) -> CertificateFiles:
         """Files of a new certificate with the DNS names `name` and `localhost`, or a URI."""
         key = new_key()
@@ -71,7 +71,7 @@ class Authority:
         folder.mkdir(exist_ok=True)
         files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
         secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-        replace(files.authority, (believes or self).pem)
+        replace(files.authority, (trusts or self).pem)
         replace(files.key, secret)
         replace(files.certificate, signed.public_bytes(Encoding.PEM))
         return files

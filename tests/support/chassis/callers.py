@@ -18,25 +18,25 @@ class Caller:
     answers: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def call_on(self) -> None:
+    async def call_until_ended(self) -> None:
         echo = self.channel.unary_unary(ECHO)
         while not self.ended.is_set():
             assert await echo(b"hello", timeout=5) == b"hello"
             self.answers += 1
 
-    async def some_more_answers(self, number: int = 20) -> None:
+    async def wait_for_responses(self, number: int = 20) -> None:
         enough = self.answers + number
         await until(lambda: self.answers >= enough)
 
 
 @asynccontextmanager
-async def calling_on(channel: grpc.aio.Channel) -> AsyncIterator[Caller]:
+async def continuous_calls(channel: grpc.aio.Channel) -> AsyncIterator[Caller]:
     """Call until the end of the block; a call that fails fails the test."""
     caller = Caller(channel)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(4):
-            tasks.create_task(caller.call_on())
-        await caller.some_more_answers()
+            tasks.create_task(caller.call_until_ended())
+        await caller.wait_for_responses()
         yield caller
-        await caller.some_more_answers()
+        await caller.wait_for_responses()
         caller.ended.set()

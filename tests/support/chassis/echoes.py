@@ -26,10 +26,10 @@ Handler = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 class EchoService:
-    """Echoes requests, streams numbers without end, and holds calls until `let_go` is set."""
+    """Echoes requests, streams numbers without end, and holds calls until `release` is set."""
 
     def __init__(self) -> None:
-        self.let_go = asyncio.Event()
+        self.release = asyncio.Event()
         self.held = 0
         self.cancelled = 0
         self.answered = 0
@@ -50,7 +50,7 @@ class EchoService:
     async def hold(self, request: bytes, _: Any) -> bytes:
         self.held += 1
         try:
-            await self.let_go.wait()
+            await self.release.wait()
         except asyncio.CancelledError:
             self.cancelled += 1
             raise
@@ -70,7 +70,7 @@ class EchoService:
 
 
 @dataclass
-class Running:
+class EchoServer:
     """A server that runs in this process."""
 
     port: int
@@ -78,7 +78,7 @@ class Running:
     log: list[dict[str, Any]]
     stop: asyncio.Event
     task: asyncio.Task[None] = field(init=False)
-    trouble: str = ""
+    readiness_fault: str = ""
 
     @property
     def target(self) -> str:
@@ -89,17 +89,17 @@ class Running:
 
 
 @asynccontextmanager
-async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]:
+async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[EchoServer]:
     """Serve until the end of the block, then drain."""
     capture, stop, service = LogCapture(), asyncio.Event(), EchoService()
-    running = Running(0, service, capture.entries, stop)
+    running = EchoServer(0, service, capture.entries, stop)
 
     async def is_ready() -> bool:
-        if running.trouble == "silence":
+        if running.readiness_fault == "hang":
             await stop.wait()
-        if running.trouble == "a fault":
-            raise RuntimeError(running.trouble)
-        return not running.trouble
+        if running.readiness_fault == "exception":
+            raise RuntimeError(running.readiness_fault)
+        return not running.readiness_fault
 
     # Captures all levels, independent of the log level of this process.
     log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
@@ -115,7 +115,7 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[Running]
         running.port, running.task = int(address.rpartition(":")[2]), task
         yield running
     finally:
-        service.let_go.set()
+        service.release.set()
         stop.set()
         await asyncio.wait([task])
     if not task.cancelled():

@@ -15,7 +15,7 @@ PATIENCE_SECONDS = 30
 
 
 @dataclass(frozen=True)
-class Vault:
+class BackupStorage:
     """Storage of backups outside the cluster: `base` has its files, `wal` the archived WAL."""
 
     folder: Path
@@ -29,23 +29,23 @@ class Vault:
         return self.folder / "wal"
 
     @property
-    def archiving(self) -> Mapping[str, str]:
+    def archive_settings(self) -> Mapping[str, str]:
         """The settings of a cluster that archives its WAL here; existing files are not replaced."""
         command = f"test ! -f '{self.wal}/%f' && cp '%p' '{self.wal}/%f'"
         return {"archive_mode": "on", "archive_command": command, "fsync": "off"}
 
     @property
-    def fetching(self) -> str:
+    def restore_command(self) -> str:
         return f"cp '{self.wal}/%f' '%p'"
 
-    def make(self, like: Cluster) -> None:
+    def create(self, like: Cluster) -> None:
         """Create the WAL folder for the account of the cluster."""
         self.wal.mkdir(parents=True)
         account = like._account()
         for folder in (self.folder, self.wal):
             account.own(folder)
 
-    def take(self, cluster: Cluster) -> None:
+    def take_base_backup(self, cluster: Cluster) -> None:
         """Take a base backup while the cluster runs."""
         account = cluster._account()
         command = [
@@ -70,7 +70,7 @@ class Vault:
             warnings.warn(f"the backup is repeated: {backup.stderr.decode()}", stacklevel=2)
             shutil.rmtree(self.base, ignore_errors=True)
 
-    def archive(self, cluster: Cluster) -> None:
+    def archive_wal(self, cluster: Cluster) -> None:
         """Archive everything committed so far."""
         name = cluster.query("SELECT pg_walfile_name(pg_switch_wal());")
         script = f"SELECT last_archived_wal >= '{name}' FROM pg_stat_archiver;"
@@ -78,7 +78,11 @@ class Vault:
 
     def restore(self, folder: Path, password: str, until: str = "") -> Cluster:
         """A new cluster from the backup and the archive, optionally only up to a point in time."""
-        settings = {**self.archiving, "archive_mode": "off", "restore_command": self.fetching}
+        settings = {
+            **self.archive_settings,
+            "archive_mode": "off",
+            "restore_command": self.restore_command,
+        }
         if until:
             settings |= {"recovery_target_time": until, "recovery_target_action": "promote"}
         folder.mkdir()

@@ -15,7 +15,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 from deploy.local.ports import free_port
 from tests.support.chassis.authorities import Authority
 from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
-from tests.support.k8s.tools import locked
+from tests.support.k8s.tools import deploy_tool
 from tests.support.process_memory import peak_bytes
 from tests.support.waiting import wait_until
 
@@ -65,7 +65,7 @@ def running_edge(
     config = folder / "envoy.json"
     config.write_text(json.dumps(bootstrap(objects, setup)))
     log = folder / "envoy.log"
-    command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
+    command = [deploy_tool("envoy"), "--config-path", str(config), "--concurrency", "1"]
     with log.open("wb") as output:
         envoy = subprocess.Popen(
             [*command, "--use-dynamic-base-id", "--log-level", "warning"],

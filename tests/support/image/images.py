@@ -14,7 +14,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.k8s.tools import ROOT, installed
+from tests.support.k8s.tools import ROOT, system_tool
 
 BASES = (
     "docker.io/library/python:3.11-slim-bookworm",
@@ -41,13 +41,13 @@ class Store:
 
     def buildah(self, *arguments: str) -> str:
         """Run a buildah command."""
-        return output([installed("buildah"), *self.options, *arguments])
+        return output([system_tool("buildah"), *self.options, *arguments])
 
     @property
     def podman(self) -> list[str]:
         """The start of podman commands."""
         engine = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error")
-        return [installed("podman"), *self.options, *engine]
+        return [system_tool("podman"), *self.options, *engine]
 
     def run(self, image: str, *command: str, options: Sequence[str] = ()) -> Finished:
         """Run a program in the image until it ends, without network."""
@@ -79,7 +79,7 @@ def driver(folder: Path) -> str:
 def need_tools() -> None:
     """Skip the test if images cannot be built here."""
     for name in ("buildah", "podman", "runc", "debootstrap", "ip"):
-        installed(name)
+        system_tool(name)
     if os.geteuid() != 0:
         pytest.skip("an image is built here by root only: its parts belong to other users")
 
@@ -104,7 +104,7 @@ def stand_in_bases(store: Store, folder: Path) -> None:
 def _make_debian() -> None:
     nursery = DEBIAN.with_name(f"{DEBIAN.name}-{os.getpid()}")
     shutil.rmtree(nursery, ignore_errors=True)
-    command = [installed("debootstrap"), "--variant=minbase"]
+    command = [system_tool("debootstrap"), "--variant=minbase"]
     output([*command, "--include=python3,ca-certificates", "bookworm", str(nursery)])
     for weight in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
         shutil.rmtree(nursery / weight, ignore_errors=True)

@@ -24,8 +24,8 @@ from tests.support.chassis.authorities import DAY, Authority, new_key
 from tests.support.image.hosts import Hosts, hosts
 from tests.support.image.images import HARDENED, Finished, Store, output
 from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
-from tests.support.k8s.manifests import Manifest, container, environment, of_kind, pod, the
-from tests.support.k8s.tools import ROOT, locked
+from tests.support.k8s.manifests import Manifest, container, environment, find, of_kind, pod
+from tests.support.k8s.tools import ROOT, deploy_tool
 from tests.support.postgres import TestPostgres
 from tests.support.waiting import wait_until
 
@@ -52,7 +52,7 @@ class Region:
 
     def run_job(self, name: str) -> Finished:
         """Run a Job's container until it ends."""
-        workload = the(self.overlay, "Job", name, self.namespace)
+        workload = find(self.overlay, "Job", name, self.namespace)
         if name not in self.hosts.addresses:
             self.hosts.add(name)
         command = [*self.store.podman, "run", "--rm", *self._options(workload)]
@@ -60,7 +60,7 @@ class Region:
 
     def start(self, name: str) -> None:
         """Start a Deployment's container and wait for its probes as the kubelet does."""
-        workload = the(self.overlay, "Deployment", name, self.namespace)
+        workload = find(self.overlay, "Deployment", name, self.namespace)
         self.hosts.add(name)
         output([*self.store.podman, "run", "--detach", "--name", name, *self._options(workload)])
         for probe in ("startupProbe", "readinessProbe", "livenessProbe"):
@@ -68,7 +68,7 @@ class Region:
 
     def probe(self, name: str, probe: str) -> int:
         """The status of a probe; 0 without a response."""
-        only = container(the(self.overlay, "Deployment", name, self.namespace))
+        only = container(find(self.overlay, "Deployment", name, self.namespace))
         request = only[probe]["httpGet"]
         (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == request["port"])
         return self.get(name, port, request["path"])[0]
@@ -99,7 +99,7 @@ class Region:
 
     def stop(self, name: str) -> tuple[int, float]:
         """Stop a pod as the kubelet does, after preStop; returns exit code and seconds."""
-        workload = the(self.overlay, "Deployment", name, self.namespace)
+        workload = find(self.overlay, "Deployment", name, self.namespace)
         waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
         left = pod(workload)["spec"]["terminationGracePeriodSeconds"] - waits
         began = time.monotonic()
@@ -235,7 +235,7 @@ def _edge(region: Region) -> Iterator[None]:
     setup = EdgeSetup(region.hosts.address, 443, gateway, files, log)
     config = region.folder / "envoy.json"
     config.write_text(json.dumps(bootstrap(objects, setup)))
-    command = [locked("envoy"), "--config-path", str(config), "--concurrency", "1"]
+    command = [deploy_tool("envoy"), "--config-path", str(config), "--concurrency", "1"]
     envoy = subprocess.Popen(
         region.hosts.node_command(*command, "--use-dynamic-base-id", "--log-level", "error")
     )
@@ -264,7 +264,7 @@ def client(region: Region, *command: str, **variables: str) -> Finished:
 def tenant_url(region: Region) -> str:
     """The region's Tenant URL."""
     name = region.namespace.removeprefix("cloudacademy-")
-    gateway = the(region.overlay, "Deployment", "gateway", region.namespace)
+    gateway = find(region.overlay, "Deployment", "gateway", region.namespace)
     urls = environment(gateway, region.overlay, region.namespace, region.secrets)[
         "GATEWAY_TENANT_URLS"
     ]

@@ -4,7 +4,7 @@ import json
 import re
 from functools import cache
 
-from tests.support.k8s.manifests import Manifest, the
+from tests.support.k8s.manifests import Manifest, find
 from tests.support.k8s.tools import ROOT
 
 DASHBOARD = ROOT / "deploy/k8s/components/production/dashboard.json"
@@ -18,7 +18,7 @@ _METRIC = re.compile(r"\b([a-z]+(?:_[a-z0-9]+)+)\b(?=\s*(?:\{|\[|\)|==|>|<|$|or\
 @cache
 def rules() -> tuple[Manifest, ...]:
     """Production's alert rules."""
-    (group,) = the("us", "PrometheusRule", "provisioning")["spec"]["groups"]
+    (group,) = find("us", "PrometheusRule", "provisioning")["spec"]["groups"]
     return tuple(group["rules"])
 
 
@@ -76,7 +76,7 @@ def _put_on_by_all(monitors: tuple[str, ...]) -> set[str]:
         *(
             {
                 one["targetLabel"]
-                for endpoint in the("us", "PodMonitor", name)["spec"]["podMetricsEndpoints"]
+                for endpoint in find("us", "PodMonitor", name)["spec"]["podMetricsEndpoints"]
                 for one in endpoint.get("relabelings", ())
             }
             for name in monitors

@@ -8,7 +8,7 @@ from functools import cache
 from hashlib import sha256
 from typing import Any
 
-from tests.support.k8s.tools import ROOT, installed, locked
+from tests.support.k8s.tools import ROOT, deploy_tool, system_tool
 
 OVERLAYS = ("us", "eu", "kind")
 REGIONS = {"us": "cloudacademy-us", "eu": "cloudacademy-eu"}
@@ -22,7 +22,7 @@ _TO_JSON = "import json, sys, yaml; json.dump(list(yaml.safe_load_all(sys.stdin)
 @cache
 def text(overlay: str) -> str:
     """The output of `kubectl kustomize` for an overlay."""
-    return _output(installed("kubectl"), "kustomize", str(ROOT / "deploy/k8s/overlays" / overlay))
+    return _output(system_tool("kubectl"), "kustomize", str(ROOT / "deploy/k8s/overlays" / overlay))
 
 
 @cache
@@ -38,7 +38,9 @@ def parsed(yaml: str) -> Manifest:
 
 
 def _documents(yaml: str) -> list[Manifest]:
-    documents: list[Manifest] = json.loads(_output(locked("python"), "-c", _TO_JSON, given=yaml))
+    documents: list[Manifest] = json.loads(
+        _output(deploy_tool("python"), "-c", _TO_JSON, given=yaml)
+    )
     return documents
 
 
@@ -56,7 +58,7 @@ def of_kind(overlay: str, kind: str, namespace: str | None = None) -> list[Manif
     ]
 
 
-def the(overlay: str, kind: str, name: str, namespace: str | None = None) -> Manifest:
+def find(overlay: str, kind: str, name: str, namespace: str | None = None) -> Manifest:
     """The object of a kind and name."""
     found = [one for one in of_kind(overlay, kind, namespace) if one["metadata"]["name"] == name]
     assert len(found) == 1, f"{kind}/{name}: {len(found)}"

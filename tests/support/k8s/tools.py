@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[3]
 ENVIRONMENT = ROOT / ".venv-deploy" / "bin"
 
 
-def locked(name: str) -> str:
+def deploy_tool(name: str) -> str:
     """A program of requirements/deploy.txt; skips the test without it."""
     path = ENVIRONMENT / name
     if not path.exists():
@@ -19,7 +19,7 @@ def locked(name: str) -> str:
     return str(path)
 
 
-def installed(name: str) -> str:
+def system_tool(name: str) -> str:
     """A program of the machine; skips the test without it."""
     path = shutil.which(name)
     if path is None:

@@ -105,7 +105,7 @@ class Replica:
         request = pb.ListKeysRequest(organization_id=organization_id)
         return list((await self.keys.ListKeys(request)).keys)
 
-    async def trail(self, organization_id: str) -> Sequence[audit_pb2.AuditEvent]:
+    async def audit_events(self, organization_id: str) -> Sequence[audit_pb2.AuditEvent]:
         """The audit events, newest first."""
         request = audit_pb2.ListAuditEventsRequest(organization_id=organization_id)
         return [*(await self.audit.ListAuditEvents(request)).events]
@@ -147,7 +147,7 @@ class Watcher:
 
     def __init__(self, replica: Replica) -> None:
         self.times: list[float] = []
-        self.signs: list[str] = []
+        self.event_kinds: list[str] = []
         """All received events, including heartbeats."""
         self.events: list[tuple[str, str]] = []
         self.end: RemoteRefusal | None = None
@@ -159,7 +159,7 @@ class Watcher:
             async for response in self._call:
                 self.times.append(time.monotonic())
                 kind = response.WhichOneof("event")
-                self.signs.append(kind)
+                self.event_kinds.append(kind)
                 if kind != "heartbeat":
                     self.events.append((kind, response.organization_change.organization_id))
         except grpc.aio.AioRpcError as error:
@@ -176,7 +176,7 @@ async def watching(replica: Replica) -> AsyncIterator[Watcher]:
     Earlier changes may arrive after `reset`, but before the first heartbeat; they are dropped.
     """
     watcher = Watcher(replica)
-    await until(lambda: "heartbeat" in watcher.signs)
+    await until(lambda: "heartbeat" in watcher.event_kinds)
     del watcher.events[1:]
     try:
         yield watcher

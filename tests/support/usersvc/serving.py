@@ -35,7 +35,7 @@ class UsersvcProcess:
         """Issue a new certificate to a caller."""
         issuer = authority or self.authority
         folder = self.folder / f"{name}-{issuer.name}-{life.days}"
-        return issuer.issue(folder, name, life=life, believes=self.authority)
+        return issuer.issue(folder, name, life=life, trusts=self.authority)
 
     def channel(
         self, name: str, authority: Authority | None = None, life: timedelta = DAY

@@ -10,7 +10,7 @@ import pytest
 
 from chassis.database.pool import Database
 from chassis.errors import Refusal, RefusalKind
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX
 from usersvc.domain.activities import Action, Query, Result, Width

@@ -9,7 +9,7 @@ import pytest
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT
 from chassis.database.pool import Database
 from chassis.errors import OVERLOADED, Refusal
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.domain.errors import FILTER_TOO_COSTLY

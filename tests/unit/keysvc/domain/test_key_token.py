@@ -12,7 +12,7 @@ from keysvc.domain import key_token
 from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.key_token import ALPHABET, LENGTH, Token
 from keysvc.domain.organizations import Region
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 
 TOKENS = st.builds(Token, st.sampled_from(Region), st.uuids(), st.binary(min_size=32, max_size=32))
 POSITIONS = st.integers(0, LENGTH - 1)

@@ -11,7 +11,7 @@ from keysvc.domain.audit import Actor, operator
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
 from keysvc.domain.keys import GRACE_PERIOD, Key, NewKey, StoredKey, authenticate
 from keysvc.domain.organizations import NewOrganization, Region
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)

@@ -12,7 +12,7 @@ from chassis.errors import InvalidField
 from keysvc.domain import sso
 from keysvc.domain.errors import SSO_NOT_TESTED
 from keysvc.domain.sso import SsoConnection, SsoSetup
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SETUP = SsoSetup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chassis.errors import INVALID_PAGE_TOKEN
 from keysvc.domain.pages import AFTER_ALL, BEFORE_ALL, Position
 from keysvc.rpc.page_tokens import from_token, to_token
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 
 POSITIONS = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
 SCOPE, OTHER_SCOPE = UUID(int=1), UUID(int=2)

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import InvalidField
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from usersvc.domain.errors import SCHEMA_EXISTS
 from usersvc.domain.schemas import Attribute, Schema, Type, check, check_with_others, normalized
 

@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import Refusal
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import (
     SIGN_IN_AMBIGUOUS,

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import InvalidField
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.users import (
     MASK_PATHS,

@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.error_forms import refusing
+from tests.support.refusals import refusing
 from usersvc.domain.errors import INVALID_FILTER, UNKNOWN_FIELD
 from usersvc.domain.filters import (
     AllOf,
