@@ -7,7 +7,7 @@ from importlinter import Contract, ContractCheck, fields, output
 
 
 class PureContract(Contract):
-    """The packages import themselves, the standard library and the allowed modules; nothing else.
+    """The packages import only themselves, the standard library and the allowed modules.
 
     import-linter's `forbidden` contract needs a list of forbidden modules; this one needs no change
     when a dependency is added. Modules of the standard library that do I/O or read the clock may
@@ -23,7 +23,7 @@ class PureContract(Contract):
     )
 
     def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
-        """Find every direct import of a package that the contract does not allow."""
+        """Find all direct imports by the packages that the contract does not allow."""
         found = sorted(
             f"{importer} imports {imported}"
             for package in self.packages  # type: ignore[attr-defined]
@@ -43,6 +43,6 @@ class PureContract(Contract):
         if root in sys.stdlib_module_names:
             return root not in self.forbidden_standard  # type: ignore[operator]
         return any(
-            imported == each or imported.startswith(f"{each}.")
-            for each in (package, *self.allowed)  # type: ignore[misc]
+            imported == allowed or imported.startswith(f"{allowed}.")
+            for allowed in (package, *self.allowed)  # type: ignore[misc]
         )

@@ -1,4 +1,4 @@
-"""docs/architecture.md draws the import contracts and names only files that exist."""
+"""The diagram of docs/architecture.md shows the import contracts; paths and links exist."""
 
 import re
 import tomllib
@@ -9,16 +9,16 @@ import pytest
 ROOT = Path(__file__).parents[2]
 DOCUMENT = (ROOT / "docs/architecture.md").read_text()
 EXAMPLES = ("NNNN", "hello")
-"""Files that CONTRIBUTING.md tells a reader to add."""
-LISTED = ("docs/architecture.md", "CONTRIBUTING.md", "README.md")
+"""Parts of the names of files that CONTRIBUTING.md tells a reader to add."""
+CHECKED_DOCUMENTS = ("docs/architecture.md", "CONTRIBUTING.md", "README.md")
 DECISIONS = sorted((ROOT / "docs/adr").glob("[0-9]*.md"))
 HEADINGS = ["Context", "Decision", "Alternatives considered", "Consequences"]
 
 Layers = list[set[str]]
 
 
-def contracts() -> dict[str, Layers]:
-    """The layers of each container, as pyproject.toml has them."""
+def contract_layers() -> dict[str, Layers]:
+    """The layers of each container in pyproject.toml."""
     options = tomllib.loads((ROOT / "pyproject.toml").read_text())["tool"]["importlinter"]
     return {
         container: [set(re.findall(r"\w+", layer)) for layer in contract["layers"]]
@@ -28,8 +28,8 @@ def contracts() -> dict[str, Layers]:
     }
 
 
-def drawn(name: str) -> Layers:
-    """The rows of a subgraph of the picture, in the order of its arrows."""
+def drawn_layers(name: str) -> Layers:
+    """The nodes of a subgraph of the diagram, in the order of its arrows."""
     [block] = re.findall(rf"subgraph {name} \[.*?\n(.*?)\n    end", DOCUMENT, re.DOTALL)
     labels = dict(re.findall(r'(\w+)\["(.+?)"\]', block))
     chain: list[str] = []
@@ -49,19 +49,19 @@ def drawn(name: str) -> Layers:
         ("chassis", "chassis"),
     ],
 )
-def test_picture_shows_the_layers_of_the_contract(subgraph: str, container: str):
-    assert drawn(subgraph) == contracts()[container]
+def test_diagram_shows_the_layers_of_the_contract(subgraph: str, container: str):
+    assert drawn_layers(subgraph) == contract_layers()[container]
 
 
-@pytest.mark.parametrize("name", LISTED)
-def test_files_that_a_document_names_exist(name: str):
+@pytest.mark.parametrize("name", CHECKED_DOCUMENTS)
+def test_files_named_in_a_document_exist(name: str):
     text = (ROOT / name).read_text()
     paths = re.findall(
         r"`((?:gateway|usersvc|keysvc|chassis|protos|tests|deploy|tools)/\S+?)`", text
     )
     paths += re.findall(r"^ (\w+/\S+?),? ", text, re.MULTILINE)
-    there = [path for path in paths if not any(each in path for each in EXAMPLES)]
-    missing = [path for path in there if not list(ROOT.glob(path))]
+    named = [path for path in paths if not any(example in path for example in EXAMPLES)]
+    missing = [path for path in named if not list(ROOT.glob(path))]
     assert missing == []
 
 
@@ -73,15 +73,19 @@ def links(path: Path) -> list[Path]:
 
 @pytest.mark.parametrize(
     "path",
-    [*(ROOT / name for name in LISTED), *sorted((ROOT / "docs").glob("*.md")), *DECISIONS],
+    [
+        *(ROOT / name for name in CHECKED_DOCUMENTS),
+        *sorted((ROOT / "docs").glob("*.md")),
+        *DECISIONS,
+    ],
     ids=str,
 )
-def test_links_of_a_document_lead_to_files(path: Path):
+def test_links_of_a_document_lead_to_existing_files(path: Path):
     assert [str(target) for target in links(path) if not target.exists()] == []
 
 
 @pytest.mark.parametrize("path", DECISIONS, ids=lambda path: path.stem)
-def test_decision_record_has_the_form(path: Path):
+def test_decision_record_has_title_status_date_and_sections(path: Path):
     text = path.read_text()
     assert text.startswith(f"# {path.stem[:4]}. ")
     assert re.search(r"^- Status: (accepted|superseded by \d{4})$", text, re.MULTILINE)

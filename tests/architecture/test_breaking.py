@@ -1,4 +1,4 @@
-"""`make lint` compares the proto contracts with those of main, in any kind of checkout."""
+"""`make lint` finds breaking changes of the protos since main, in any kind of checkout."""
 
 import os
 import shutil
@@ -25,7 +25,7 @@ message Ann {
 """
 BROKEN = PROTO.replace("string name", "int32 name")
 EXTENDED = PROTO.replace("name = 2;", "name = 2;\n  string title = 3;")
-SHORTENED = PROTO.replace("  rpc FindAnn(Ann) returns (Ann);\n", "")
+WITHOUT_METHOD = PROTO.replace("  rpc FindAnn(Ann) returns (Ann);\n", "")
 
 
 @dataclass
@@ -74,7 +74,7 @@ class Checkout:
 
 @pytest.fixture
 def files(tmp_path: Path) -> Checkout:
-    """Files without history."""
+    """The files of a checkout, without a repository."""
     checkout = Checkout(tmp_path / "main")
     (checkout.folder / "protos/acme/v1").mkdir(parents=True)
     (checkout.folder / ".ci").mkdir()
@@ -92,8 +92,8 @@ def main(files: Checkout) -> Checkout:
     return files
 
 
-def breaks(verdict: tuple[int, str]) -> bool:
-    code, output = verdict
+def breaks(result: tuple[int, str]) -> bool:
+    code, output = result
     assert "skipped" not in output
     assert (code != 0) == ("on message" in output or "was deleted" in output), output
     return code != 0
@@ -109,7 +109,7 @@ def test_branch_is_compared_with_main(main: Checkout):
     assert breaks(main.check())
 
 
-def test_later_additions_of_main_are_not_missed_on_branch(main: Checkout):
+def test_branch_without_later_additions_of_main_is_not_breaking(main: Checkout):
     main.git("branch", "mine")
     main.commit(EXTENDED)
     main.git("checkout", "-q", "mine")
@@ -140,7 +140,7 @@ def test_merge_is_compared_with_main_before_it(main: Checkout):
 
 
 def test_removed_method_breaks_callers(main: Checkout):
-    main.commit(SHORTENED)
+    main.commit(WITHOUT_METHOD)
     assert breaks(main.check())
 
 
@@ -176,7 +176,7 @@ def test_shallow_clone_without_common_ancestor_is_skipped(main: Checkout):
     )
 
 
-def test_shallow_clone_of_branch_and_main_compares_both(main: Checkout):
+def test_shallow_clone_of_branch_and_main_is_compared(main: Checkout):
     main.git("checkout", "-q", "-b", "mine")
     main.commit(PROTO)
     main.commit(BROKEN)

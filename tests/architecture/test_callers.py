@@ -33,7 +33,7 @@ def methods(package: str) -> set[tuple[str, str]]:
 )
 def test_each_method_admits_at_least_one_caller(packages, callers):
     listed = {(service, method) for service, table in callers.items() for method in table}
-    assert listed == {each for package in packages for each in methods(package)}
+    assert listed == {method for package in packages for method in methods(package)}
     assert all(names for table in callers.values() for names in table.values())
 
 
@@ -57,5 +57,5 @@ def test_only_gateway_authenticates_and_writes_users_and_groups():
         for method, names in USERSVC[f"cloudacademy.users.v1.{name}"].items()
         if method.startswith(WRITES)
     }
-    alone = {"Authenticate": keys["Authenticate"], "WatchKeys": keys["WatchKeys"]} | written
-    assert {method: {"gateway"} for method in alone} == alone
+    gateway_only = {"Authenticate": keys["Authenticate"], "WatchKeys": keys["WatchKeys"]} | written
+    assert {method: {"gateway"} for method in gateway_only} == gateway_only

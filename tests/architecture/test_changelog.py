@@ -7,15 +7,15 @@ from tools.release import parse_version, project_version, released_versions
 
 ROOT = Path(__file__).parents[2]
 CHANGELOG = (ROOT / "CHANGELOG.md").read_text()
-KINDS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
+SECTIONS = {"Added", "Changed", "Deprecated", "Removed", "Fixed", "Security"}
 
 
-def test_version_of_the_project_is_the_newest_released_one():
+def test_project_version_is_the_newest_release():
     version = project_version((ROOT / "pyproject.toml").read_text())
     assert version == released_versions(CHANGELOG)[0]
 
 
-def test_releases_stand_newest_first_below_unreleased():
+def test_releases_are_newest_first_below_unreleased():
     headings = re.findall(r"^## (.+)$", CHANGELOG, re.MULTILINE)
     versions = released_versions(CHANGELOG)
     assert headings[0] == "[Unreleased]"
@@ -23,5 +23,5 @@ def test_releases_stand_newest_first_below_unreleased():
     assert versions == sorted(set(versions), key=parse_version, reverse=True)
 
 
-def test_changes_stand_under_the_kinds_of_keep_a_changelog():
-    assert set(re.findall(r"^### (.+)$", CHANGELOG, re.MULTILINE)) <= KINDS
+def test_changelog_has_only_sections_of_keep_a_changelog():
+    assert set(re.findall(r"^### (.+)$", CHANGELOG, re.MULTILINE)) <= SECTIONS

@@ -1,4 +1,4 @@
-"""docs/conformance.md covers every section and names only existing tests."""
+"""docs/conformance.md covers every section of the RFCs and links only to existing tests."""
 
 import re
 from pathlib import Path
@@ -134,7 +134,7 @@ class Row(NamedTuple):
     address: str
     title: str
     text: str
-    proofs: str
+    tests: str
 
 
 def tables() -> dict[str, list[Row]]:
@@ -145,25 +145,25 @@ def tables() -> dict[str, list[Row]]:
     }
 
 
-def proofs() -> list[tuple[str, str, str]]:
+def linked_tests() -> list[tuple[str, str, str]]:
     return sorted(set(TEST_LINK.findall(DOCUMENT.read_text())))
 
 
-def test_every_section_has_row_and_every_row_has_test():
-    wanted = {
+def test_every_section_has_a_row_and_every_row_a_test():
+    expected = {
         rfc: [tuple(line.strip().split(" ", 1)) for line in lines.strip().splitlines()]
         for rfc, lines in SECTIONS.items()
     }
     found = tables()
     titles = {rfc: [(row.number, row.title) for row in rows] for rfc, rows in found.items()}
-    assert titles == wanted
+    assert titles == expected
     for rfc, table in found.items():
         for row in table:
             assert row.address == f"https://www.rfc-editor.org/rfc/rfc{rfc}#section-{row.number}"
-            assert row.proofs == "<br>".join(match[0] for match in TEST_LINK.finditer(row.proofs))
+            assert row.tests == "<br>".join(match[0] for match in TEST_LINK.finditer(row.tests))
 
 
-@pytest.mark.parametrize(("file", "name", "target"), proofs())
-def test_each_test_that_is_named_exists(file: str, name: str, target: str):
+@pytest.mark.parametrize(("file", "name", "target"), linked_tests())
+def test_every_linked_test_exists(file: str, name: str, target: str):
     path = (DOCUMENT.parent / target).resolve()
     assert (path.name, name in tests_in(path)) == (file, True)

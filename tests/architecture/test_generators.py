@@ -1,7 +1,8 @@
 """No timeout or task group spans the `yield` of an async generator (PEP 789).
 
-While a generator is suspended, its timeout cancels whatever its task then does, or nothing while
-the task waits for a reader. A limit belongs around the code that consumes the generator.
+While a generator is suspended at its `yield`, an expired timeout cancels whatever the task does at
+that moment, or nothing while the task waits for a reader. Put the limit around the code that
+consumes the generator.
 """
 
 import ast
@@ -32,10 +33,10 @@ def called(node: ast.expr) -> str:
 
 
 def spanning_scopes(source: str) -> list[int]:
-    """The lines of scopes around a `yield` of an async generator, context managers included.
+    """The lines of scopes around a `yield` of an async generator.
 
-    Generators decorated as context managers are included: if a generator entered one, it would span
-    that generator's `yield`.
+    This includes generators that are context managers: a generator that enters one can yield in it,
+    and then its scopes span that `yield`, too.
     """
     return [
         block.lineno

@@ -9,7 +9,7 @@ ROOT = Path(__file__).parents[2]
 OPERATIONS = ROOT / "docs/operations.md"
 LEVELS = {"debug", "info", "warning", "error", "exception", "critical"}
 LOGGERS = {"log", "_log"}
-"""Attributes that hold a structured logger; `logger` of aiohttp's classes is one of `logging`."""
+"""Attributes that hold a structured logger. `logger` is not one: aiohttp's is of `logging`."""
 
 
 def log_calls() -> Iterator[tuple[str, ast.Call]]:
@@ -17,11 +17,11 @@ def log_calls() -> Iterator[tuple[str, ast.Call]]:
     for package in ("gateway", "usersvc", "keysvc", "chassis"):
         for path in sorted((ROOT / package).rglob("*.py")):
             for node in ast.walk(ast.parse(path.read_text())):
-                if isinstance(node, ast.Call) and _logs(node.func):
+                if isinstance(node, ast.Call) and _is_log_method(node.func):
                     yield f"{path.relative_to(ROOT)}:{node.lineno}", node
 
 
-def _logs(function: ast.expr) -> bool:
+def _is_log_method(function: ast.expr) -> bool:
     if not (isinstance(function, ast.Attribute) and function.attr in LEVELS):
         return False
     name = function.value

@@ -1,4 +1,4 @@
-"""The hooks in tests/support in a run with pytest-xdist."""
+"""The pytest hooks of tests/support work in a parallel run with pytest-xdist."""
 
 import json
 import os
@@ -41,7 +41,7 @@ def test_exclusive(number):
 def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
     """Run these tests with two workers."""
     (folder / "conftest.py").write_text(HOOKS)
-    (folder / "test_them.py").write_text(source)
+    (folder / "test_sample.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = exclusive: x\n")
     outer = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
     return subprocess.run(
@@ -73,7 +73,7 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
 
 
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
-def test_skipped_test_fails_parallel_run_only_in_ci(tmp_path: Path, ci: str, code: int):
+def test_skipped_test_fails_a_parallel_run_only_in_ci(tmp_path: Path, ci: str, code: int):
     done = run(tmp_path, SKIPPED, CI=ci)
 
     assert done.returncode == code, done.stdout
@@ -81,7 +81,7 @@ def test_skipped_test_fails_parallel_run_only_in_ci(tmp_path: Path, ci: str, cod
     assert "1 skipped" in done.stdout.splitlines()[-1]
 
 
-def test_exclusive_test_overlaps_no_other(tmp_path: Path):
+def test_exclusive_test_overlaps_no_other_test(tmp_path: Path):
     done = run(tmp_path, INTERVALS, CI="")
 
     assert done.returncode == 0, done.stdout
@@ -93,12 +93,12 @@ def test_exclusive_test_overlaps_no_other(tmp_path: Path):
         assert name != "exclusive" or overlapping == []
 
 
-def test_every_file_scheduled_first_exists():
+def test_files_and_folders_named_by_the_scheduler_exist():
     assert [file for file in LONGEST if not (ROOT / file).is_file()] == []
     assert [folder for folder in TOGETHER if not (ROOT / folder).is_dir()] == []
 
 
-def test_files_that_share_image_are_one_unit_of_work():
+def test_files_that_share_the_image_are_one_unit_of_work():
     assert scope_of("tests/integration/image/test_pods.py::test_a") == "tests/integration/image"
     assert (
         scope_of("tests/unit/gateway/scim/test_schema.py::test_a[b]")

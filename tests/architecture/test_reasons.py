@@ -1,4 +1,4 @@
-"""Every error of a service has one wire form and a row in the gateway's table."""
+"""Every refusal of a service keeps its wire form and has a row in the gateway's table."""
 
 import json
 import re
@@ -26,7 +26,7 @@ from usersvc.domain import errors as users
 
 CONTRACT: Final = Path(__file__).parents[2] / "protos/cloudacademy/errors/v1/errors.proto"
 RECORDED: Final = Path(__file__).parent / "data/refusals.json"
-"""The wire form of each error, recorded when each reason was a class of its own."""
+"""The recorded wire form of each refusal, which must not change."""
 TABLES: Final = (chassis.errors, usersvc.domain.errors, keysvc.domain.errors)
 A, B = UUID("00000000-0000-7000-8000-00000000000a"), UUID("00000000-0000-7000-8000-00000000000b")
 TIME: Final = datetime(2026, 3, 1, 12, 30, 15, 250_000, tzinfo=UTC)
@@ -69,7 +69,7 @@ VALUES: Final[dict[str, tuple[object, ...]]] = {
     "INTEGRATION_INACTIVE": (A, B),
     "SSO_DOMAIN_TAKEN": ("corp.test",),
 }
-OTHERS: Final = {
+OTHER_EXAMPLES: Final = {
     "ETAG_MISMATCH of keysvc": Refusal(chassis.errors.ETAG_MISMATCH, "7"),
     "UNKNOWN_FIELD of a comparison": Refusal(users.UNKNOWN_FIELD, "x'y", "a comparison", "filter"),
     "UNKNOWN_FIELD of an element match": Refusal(
@@ -81,11 +81,19 @@ OTHERS: Final = {
         users.UNKNOWN_FIELD, "x", "an update mask", "update_mask"
     ),
 }
+SEVERAL_EXAMPLES: Final = {"UNKNOWN_FIELD"}
+"""Kinds whose examples are all in OTHER_EXAMPLES."""
+
+
+def has_example(name: str, kind: Kind) -> bool:
+    return len(VALUES.get(name, ())) == len(kind.values)
+
+
 EXAMPLES: Final[dict[str, Refusal]] = {
     name: Refusal(kind, *VALUES.get(name, ()))
     for name, kind in KINDS.items()
-    if name != "UNKNOWN_FIELD"
-} | OTHERS
+    if has_example(name, kind)
+} | OTHER_EXAMPLES
 
 
 def wire_form(refusal: Refusal) -> dict[str, object]:
@@ -94,24 +102,29 @@ def wire_form(refusal: Refusal) -> dict[str, object]:
     return {"code": refusal.code.value, "detail": refusal.detail, key: status}
 
 
-def test_reasons_and_rows_match_one_to_one():
+def test_every_reason_has_a_kind_and_an_http_error():
     reasons = {name.removeprefix("REASON_") for name, _ in errors_pb2.Reason.items()}
     assert HTTP_ERRORS.keys() == reasons - {"UNSPECIFIED"}
     assert {kind.reason for kind in KINDS.values()} == reasons - {"UNSPECIFIED"}
 
 
-def test_every_error_keeps_recorded_wire_form():
+def test_every_kind_has_an_example():
+    missing = {name for name, kind in KINDS.items() if not has_example(name, kind)}
+    assert missing == SEVERAL_EXAMPLES, "add the values of an example to VALUES"
+
+
+def test_every_refusal_keeps_its_recorded_wire_form():
     recorded = json.loads(RECORDED.read_text())
     assert {name: wire_form(each) for name, each in EXAMPLES.items()} == recorded
 
 
-def test_time_of_other_zone_is_written_in_utc():
+def test_time_in_another_zone_is_sent_in_utc():
     local = TIME.astimezone(datetime.fromisoformat("2026-01-01T00:00:00+05:30").tzinfo)
     refusals = [Refusal(keys.KEY_EXPIRED, A, B, each) for each in (TIME, local)]
     assert wire_form(refusals[0]) == wire_form(refusals[1])
 
 
-def test_invalid_field_has_the_wire_form_of_its_row():
+def test_invalid_field_has_the_wire_form_of_its_kind():
     named = InvalidField("user_name", "is empty")
     assert wire_form(named) == wire_form(
         Refusal(chassis.errors.INVALID_FIELD, "user_name", "is empty")
@@ -119,18 +132,20 @@ def test_invalid_field_has_the_wire_form_of_its_row():
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
-def test_templates_and_metadata_use_only_the_values_of_their_row(name: str, kind: Kind):
+def test_templates_and_metadata_use_exactly_the_kinds_values(name: str, kind: Kind):
     templates = (kind.detail, kind.field, kind.description)
-    used = {field for each in templates for _, field, _, _ in Formatter().parse(each) if field}
+    used = {
+        field for template in templates for _, field, _, _ in Formatter().parse(template) if field
+    }
     assert used | set(kind.metadata) == set(kind.values)
 
 
-def test_error_with_missing_values_is_not_created():
+def test_refusal_with_missing_values_is_not_created():
     with pytest.raises(ValueError, match="zip"):
         Refusal(users.USER_NOT_FOUND)  # type: ignore[misc]
 
 
-def test_each_error_has_code_of_contract():
+def test_each_refusal_has_the_code_of_the_contract():
     documented = re.findall(
         r"// ([A-Z_]+): (?:.+\n(?:  //.+\n)*)  REASON_(\w+) =", CONTRACT.read_text()
     )
@@ -139,7 +154,7 @@ def test_each_error_has_code_of_contract():
     assert found == {reason: codes[reason] for reason in found}
 
 
-def test_each_error_has_metadata_of_contract():
+def test_each_refusal_has_the_metadata_of_the_contract():
     comments = re.findall(r"((?:  //.+\n)+)  REASON_(\w+) =", CONTRACT.read_text())
     texts = {reason: comment for comment, reason in comments}
     undocumented = {
@@ -154,11 +169,11 @@ def test_each_error_has_metadata_of_contract():
 
 @pytest.mark.parametrize(("name", "refusal"), EXAMPLES.items(), ids=EXAMPLES)
 def test_invalid_argument_names_its_field(name: str, refusal: Refusal):
-    named = [bool(each.field and each.description) for each in refusal.violations]
-    assert named == ([True] if refusal.code is Code.INVALID_ARGUMENT else [])
+    violations = [bool(each.field and each.description) for each in refusal.violations]
+    assert violations == ([True] if refusal.code is Code.INVALID_ARGUMENT else [])
 
 
 @pytest.mark.parametrize(("name", "kind"), KINDS.items(), ids=KINDS)
-def test_transient_error_has_retry_delay(name: str, kind: Kind):
-    passes = kind.code in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)
-    assert bool(kind.retry_after_seconds) == passes
+def test_only_transient_refusals_have_a_retry_delay(name: str, kind: Kind):
+    is_transient = kind.code in (Code.UNAVAILABLE, Code.RESOURCE_EXHAUSTED)
+    assert bool(kind.retry_after_seconds) == is_transient

@@ -8,7 +8,7 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 STAND_INS = "stand_ins"
-"""Separate programs, which a signal ends."""
+"""Folder of separate programs, which end with a signal."""
 FAILING_TEST = """
 import asyncio, gc, grpc
 from tests.support.servers import listening
@@ -30,7 +30,7 @@ gc.collect()
 """
 
 
-def test_process_ends_after_failed_test_with_server():
+def test_process_ends_after_a_failed_test_with_a_server():
     subprocess.run(
         [sys.executable, "-c", FAILING_TEST],
         env={"PYTHONPATH": str(ROOT)},
@@ -51,8 +51,8 @@ def unguarded_starts(source: str) -> Iterator[int]:
             for statement in node.finalbody
         )
         for node in ast.walk(function):
-            starts = isinstance(node, ast.Await) and ast.unparse(node.value) == "server.start()"
-            if starts and not stopped:
+            is_start = isinstance(node, ast.Await) and ast.unparse(node.value) == "server.start()"
+            if is_start and not stopped:
                 yield node.lineno
 
 
@@ -66,6 +66,6 @@ def test_every_test_stops_its_servers():
     assert found == [], "use listening() of tests/support/servers.py"
 
 
-def test_server_without_finally_is_found():
+def test_server_stopped_outside_finally_is_found():
     source = "async def serving():\n    await server.start()\n    await server.stop(None)"
     assert list(unguarded_starts(source)) == [2]

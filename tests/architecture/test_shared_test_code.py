@@ -18,7 +18,7 @@ def imported(path: Path) -> Iterator[str]:
             yield from (f"{module}.{alias.name}" for alias in node.names)
 
 
-def is_for_pytest_alone(path: Path, module: str) -> bool:
+def is_pytest_only(path: Path, module: str) -> bool:
     """Whether an imported module is a test module or a conftest."""
     name = module.rpartition(".")[2]
     if name == "conftest":
@@ -29,11 +29,11 @@ def is_for_pytest_alone(path: Path, module: str) -> bool:
     return (ROOT / relative).is_file() or (path.parent / relative).is_file()
 
 
-def test_no_module_imports_from_test_module_or_conftest():
+def test_no_module_imports_a_test_module_or_conftest():
     found = [
         f"{path.relative_to(ROOT)}: {module}"
         for path in sorted((ROOT / "tests").rglob("*.py"))
         for module in imported(path)
-        if is_for_pytest_alone(path, module)
+        if is_pytest_only(path, module)
     ]
     assert found == []

@@ -23,7 +23,7 @@ def fixed_sleeps(source: str) -> Iterator[int]:
                 yield node.lineno
 
 
-def test_no_test_sleeps_for_fixed_time():
+def test_no_test_sleeps_for_a_fixed_time():
     found = [
         f"{path.relative_to(ROOT)}:{line}"
         for path in modules()
@@ -32,6 +32,6 @@ def test_no_test_sleeps_for_fixed_time():
     assert found == [], "use eventually(), quiescent() or pace() of tests/support/waiting.py"
 
 
-def test_sleep_is_found_in_either_module():
+def test_sleep_of_asyncio_or_time_is_found():
     source = "import asyncio, time\nasyncio.sleep(0)\nasyncio.sleep(0.1)\ntime.sleep(seconds)"
     assert list(fixed_sleeps(source)) == [3, 4]

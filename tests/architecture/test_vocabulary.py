@@ -17,7 +17,7 @@ def name(path: Path) -> str:
 
 
 @pytest.mark.parametrize("path", modules("chassis"), ids=name)
-def test_chassis_does_not_mention_domain_of_services(path: Path):
+def test_chassis_does_not_mention_the_domain_of_the_services(path: Path):
     words = ("scim", "organization", "api_key", "user_name", "integration")
     assert [word for word in words if word in path.read_text().lower()] == []
 
