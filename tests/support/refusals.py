@@ -10,7 +10,7 @@ from chassis.errors import Refusal, RefusalKind
 
 
 @contextmanager
-def refusing(kind: RefusalKind[*tuple[Any, ...]]) -> Iterator[pytest.ExceptionInfo[Refusal]]:
+def raises_refusal(kind: RefusalKind[*tuple[Any, ...]]) -> Iterator[pytest.ExceptionInfo[Refusal]]:
     """The block ends with a refusal of exactly this kind."""
     with pytest.raises(Refusal) as caught:
         yield caught

@@ -14,7 +14,7 @@ from gateway.scim.responses import ERROR_URN
 from tests.support.edge import floods
 from tests.support.edge.edges import stand_in_gateway, us
 from tests.support.edge.envoys import Edge, running_edge
-from tests.support.k8s.edge import Objects
+from tests.support.k8s.edge import EdgeObjects
 from tests.support.k8s.edge_objects import bytes_of
 from tests.support.waiting import eventually, pace
 
@@ -42,7 +42,7 @@ async def refusing(status: int) -> AsyncIterator[tuple[str, int]]:
         await runner.cleanup()
 
 
-def with_rate_limit(requests: int) -> Objects:
+def with_rate_limit(requests: int) -> EdgeObjects:
     """An edge that accepts this number of requests from each address in an hour."""
     objects = us()
     for policy in objects.policies.values():
@@ -51,7 +51,7 @@ def with_rate_limit(requests: int) -> Objects:
     return objects
 
 
-def with_short_timeouts() -> Objects:
+def with_short_timeouts() -> EdgeObjects:
     """An edge whose timeouts are shortened to half a second."""
     objects = us()
     objects.client["spec"]["timeout"]["http"]["requestReceivedTimeout"] = "0.5s"

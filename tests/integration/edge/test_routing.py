@@ -18,7 +18,7 @@ from gateway.api.app import PREFIX
 from gateway.http.body import MAX_BODY_BYTES
 from tests.support.edge.edges import stand_in_gateway, us
 from tests.support.edge.envoys import Edge, running_edge
-from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
+from tests.support.k8s.edge import EdgeObjects, EdgeSetup, bootstrap
 from tests.support.k8s.manifests import OVERLAYS, namespaces
 from tests.support.k8s.tools import deploy_tool, system_tool
 from tests.support.stack import Stack
@@ -40,7 +40,7 @@ def edge(tenant: Stack, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Ed
 @pytest.mark.parametrize("overlay", OVERLAYS)
 def test_envoy_accepts_the_configuration_of_every_region(overlay, tmp_path, edge: Edge):
     for namespace in namespaces(overlay):
-        objects = Objects.of(overlay, namespace)
+        objects = EdgeObjects.of(overlay, namespace)
         files = edge.authority.parent
         certificate = type(
             "Files", (), {"certificate": files / "tls.crt", "key": files / "tls.key"}

@@ -27,7 +27,7 @@ from gateway.scim.responses import ERROR_URN
 from gateway.web.assets import PATH as ASSETS
 from keysvc.settings import Settings as KeysvcSettings
 from tests.support.k8s.edge import CONNECTIONS, heap
-from tests.support.k8s.edge_objects import Objects, bytes_of
+from tests.support.k8s.edge_objects import EdgeObjects, bytes_of
 from tests.support.k8s.manifests import (
     OVERLAYS,
     REGIONS,
@@ -530,7 +530,7 @@ def test_edge_errors_use_wording_of_gateway(overlay, namespace):
 @everywhere
 def test_edge_has_memory_for_its_connections(overlay, namespace):
     """Envoy Gateway derives the heap limit from the container's limit, so that must be set."""
-    edge = Objects.of(overlay, namespace)
+    edge = EdgeObjects.of(overlay, namespace)
     connection = edge.client["spec"]["connection"]
 
     each = IDLE_CONNECTION + bytes_of(connection["bufferLimit"])

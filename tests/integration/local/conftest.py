@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.local.running import Running
+from tests.support.local.running import RunningSupervisor
 
 
 @pytest.fixture
@@ -20,12 +20,12 @@ def folder() -> Iterator[Path]:
 
 
 @pytest.fixture
-def start(folder: Path) -> Iterator[Callable[..., Running]]:
+def start(folder: Path) -> Iterator[Callable[..., RunningSupervisor]]:
     """Starts supervisors in one run directory; running ones are stopped at the end."""
-    started: list[Running] = []
+    started: list[RunningSupervisor] = []
 
-    def start(*options: str, **settings: str) -> Running:
-        started.append(Running(folder / "run", *options, settings=settings))
+    def start(*options: str, **settings: str) -> RunningSupervisor:
+        started.append(RunningSupervisor(folder / "run", *options, settings=settings))
         return started[-1]
 
     yield start

@@ -13,10 +13,10 @@ import pytest
 from deploy.local.ports import free_port
 from deploy.local.processes.child import STOP_SECONDS
 from deploy.local.setup.first_administrator import USER_NAME
-from tests.support.local.running import Running, descendants, is_alive
+from tests.support.local.running import RunningSupervisor, descendants, is_alive
 from tests.support.waiting import wait_until
 
-Start = Callable[..., Running]
+Start = Callable[..., RunningSupervisor]
 
 
 def usual(*options: str) -> tuple[str, ...]:

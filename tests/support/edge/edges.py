@@ -6,14 +6,14 @@ from copy import deepcopy
 
 from aiohttp import web
 
-from tests.support.k8s.edge import Objects
+from tests.support.k8s.edge import EdgeObjects
 from tests.support.k8s.manifests import REGIONS
 from tests.support.waiting import pace
 
 
-def us() -> Objects:
+def us() -> EdgeObjects:
     """A copy of the production edge of the US region, which a test may change."""
-    return deepcopy(Objects.of("us", REGIONS["us"]))
+    return deepcopy(EdgeObjects.of("us", REGIONS["us"]))
 
 
 @asynccontextmanager

@@ -14,7 +14,7 @@ from aiohttp.abc import AbstractResolver, ResolveResult
 
 from deploy.local.ports import free_port
 from tests.support.chassis.authorities import Authority
-from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
+from tests.support.k8s.edge import EdgeObjects, EdgeSetup, bootstrap
 from tests.support.k8s.tools import deploy_tool
 from tests.support.process_memory import peak_bytes
 from tests.support.waiting import wait_until
@@ -53,7 +53,7 @@ class Edge:
 
 @contextmanager
 def running_edge(
-    objects: Objects,
+    objects: EdgeObjects,
     folder: Path,
     gateway: tuple[str, int],
     grpc: tuple[str, int] | None = None,

@@ -23,7 +23,7 @@ from chassis.config.settings import CertificateFiles
 from tests.support.chassis.authorities import DAY, Authority, new_key
 from tests.support.image.hosts import Hosts, hosts
 from tests.support.image.images import HARDENED, Finished, Store, output
-from tests.support.k8s.edge import EdgeSetup, Objects, bootstrap
+from tests.support.k8s.edge import EdgeObjects, EdgeSetup, bootstrap
 from tests.support.k8s.manifests import Manifest, container, environment, find, of_kind, pod
 from tests.support.k8s.tools import ROOT, deploy_tool
 from tests.support.postgres import TestPostgres
@@ -227,7 +227,7 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
 @contextmanager
 def _edge(region: Region) -> Iterator[None]:
     """Run Envoy as Envoy Gateway does."""
-    objects = Objects.of(region.overlay, region.namespace)
+    objects = EdgeObjects.of(region.overlay, region.namespace)
     folder = region.folder / "edge-certificate"
     files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
     gateway = (region.hosts.addresses["gateway"], 8080)
@@ -248,7 +248,7 @@ def _edge(region: Region) -> Iterator[None]:
 
 def client(region: Region, *command: str, **variables: str) -> Finished:
     """Run a program that connects to the region as customers do, by name and over TLS."""
-    host = Objects.of(region.overlay, region.namespace).host
+    host = EdgeObjects.of(region.overlay, region.namespace).host
     trusted = str(region.folder / "edge-certificate" / "ca.crt")
     return subprocess.run(
         region.hosts.command_with_names({host: region.hosts.address}, command),

@@ -9,10 +9,10 @@ from typing import Any
 
 from chassis.config.settings import CertificateFiles
 from tests.support.k8s.edge_http import connection_manager
-from tests.support.k8s.edge_objects import Config, EdgeSetup, Objects, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed
 from tests.support.k8s.manifests import parsed
 
-__all__ = ["EdgeSetup", "Objects", "bootstrap"]
+__all__ = ["EdgeObjects", "EdgeSetup", "bootstrap"]
 
 CONNECTIONS = 50_000
 """Envoy Gateway's fixed limits of a proxy."""
@@ -23,7 +23,7 @@ _MONITORS = "type.googleapis.com/envoy.extensions.resource_monitors"
 _HEAP = "envoy.resource_monitors.fixed_heap"
 
 
-def bootstrap(objects: Objects, setup: EdgeSetup) -> Config:
+def bootstrap(objects: EdgeObjects, setup: EdgeSetup) -> Config:
     """The configuration file of Envoy."""
     ours = parsed(objects.proxy["spec"]["bootstrap"]["value"])
     assert objects.proxy["spec"]["bootstrap"]["type"] == "Merge"
@@ -48,13 +48,13 @@ def merged(first: Any, second: Any) -> Any:
     return first + second if isinstance(first, list) else second
 
 
-def heap(objects: Objects) -> int:
+def heap(objects: EdgeObjects) -> int:
     """The limit of Envoy's heap, in bytes."""
     container = objects.proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"]
     return int(bytes_of(container["resources"]["limits"]["memory"]) * HEAP_SHARE)
 
 
-def _overload_manager(objects: Objects) -> Config:
+def _overload_manager(objects: EdgeObjects) -> Config:
     """Envoy Gateway's overload manager; it monitors the heap because memory is limited."""
     return {
         "refresh_interval": "0.25s",
@@ -81,7 +81,7 @@ def _above(share: float) -> Config:
     return {"name": _HEAP, "threshold": {"value": share}}
 
 
-def _listener(objects: Objects, setup: EdgeSetup) -> Config:
+def _listener(objects: EdgeObjects, setup: EdgeSetup) -> Config:
     policy = objects.client["spec"]
     return {
         "name": "https",
@@ -136,7 +136,7 @@ def _tls(tls: Config, files: CertificateFiles) -> Config:
     )
 
 
-def _clusters(objects: Objects, setup: EdgeSetup) -> list[Config]:
+def _clusters(objects: EdgeObjects, setup: EdgeSetup) -> list[Config]:
     backend = objects.backend[0]["spec"]
     breaker, timeouts = backend["circuitBreaker"], backend["timeout"]["http"]
     idle = {"idle_timeout": timeouts["connectionIdleTimeout"]}

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.k8s.edge_objects import Config, EdgeSetup, Objects, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed
 from tests.support.k8s.manifests import Manifest
 
 _SECONDS = {"Second": "1s", "Minute": "60s", "Hour": "3600s"}
@@ -17,7 +17,7 @@ _ORDER = (_OVERRIDE, _BUFFER, _RATE, _ROUTER)
 """Envoy Gateway's defaults for client connections."""
 
 
-def connection_manager(objects: Objects, setup: EdgeSetup) -> Config:
+def connection_manager(objects: EdgeObjects, setup: EdgeSetup) -> Config:
     """The HTTP connection manager."""
     policy = objects.client["spec"]
     timeouts, http2 = policy["timeout"]["http"], policy["http2"]
@@ -53,7 +53,7 @@ def connection_manager(objects: Objects, setup: EdgeSetup) -> Config:
     )
 
 
-def _filters(objects: Objects) -> list[Config]:
+def _filters(objects: EdgeObjects) -> list[Config]:
     """The filters; each is inactive until a route configures it."""
     overrides = [
         {**_override(name, policy), "disabled": True} for name, policy in objects.policies.items()
@@ -68,7 +68,7 @@ def _filters(objects: Objects) -> list[Config]:
     return [one for name in _order(objects) for one in filters[name]]
 
 
-def _order(objects: Objects) -> list[str]:
+def _order(objects: EdgeObjects) -> list[str]:
     order = list(_ORDER)
     for position in objects.proxy["spec"]["filterOrder"]:
         assert position.keys() == {"name", "before"}
@@ -135,7 +135,7 @@ def _access_log(proxy: Manifest, file: Path) -> Config:
     )
 
 
-def _routes(objects: Objects) -> list[Config]:
+def _routes(objects: EdgeObjects) -> list[Config]:
     return [
         {
             "name": f"{name}/{number}",

@@ -13,7 +13,7 @@ _BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 
 @dataclass(frozen=True)
-class Objects:
+class EdgeObjects:
     """The edge of one region, as rendered."""
 
     proxy: Manifest
@@ -23,7 +23,7 @@ class Objects:
     backend: tuple[Manifest, ...]
 
     @classmethod
-    def of(cls, overlay: str, namespace: str) -> "Objects":
+    def of(cls, overlay: str, namespace: str) -> "EdgeObjects":
         """Read the objects of a region from an overlay."""
 
         def every(kind: str) -> tuple[Manifest, ...]:

@@ -38,7 +38,7 @@ def environment(**variables: str) -> dict[str, str]:
     return {**os.environ, "PYTHONPATH": paths, **variables}
 
 
-class Running:
+class RunningSupervisor:
     """A supervisor with stand-in programs, started from the command line."""
 
     def __init__(self, directory: Path, *options: str, settings: Mapping[str, str] = {}) -> None:
@@ -61,7 +61,7 @@ class Running:
     def printed(self) -> str:
         return self.output.read_text()
 
-    def ready(self) -> "Running":
+    def ready(self) -> "RunningSupervisor":
         """Wait until the panel is printed; returns self."""
         wait_until(
             lambda: "Ctrl-C stops" in self.printed or self.process.poll() is not None,

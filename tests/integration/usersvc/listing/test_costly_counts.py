@@ -10,7 +10,7 @@ import pytest
 
 from chassis.database.pool import Database
 from chassis.errors import Refusal, RefusalKind
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX
 from usersvc.domain.activities import Action, Query, Result, Width
@@ -66,7 +66,7 @@ async def test_log_query_over_time_limit_is_refused_as_too_costly(
 ):
     store = ActivityStore(database, Scans(database, seconds=0.05))
     async with table_locked(users_url, "changes"):
-        with refusing(refusal):
+        with raises_refusal(refusal):
             await ask(store, UUID(ACME))
 
 

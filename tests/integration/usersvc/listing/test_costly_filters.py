@@ -9,7 +9,7 @@ import pytest
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT
 from chassis.database.pool import Database
 from chassis.errors import OVERLOADED, Refusal
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from tests.support.usersvc.locks import table_locked, wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create
 from usersvc.domain.errors import FILTER_TOO_COSTLY
@@ -60,7 +60,7 @@ async def test_filter_over_time_limit_is_refused_as_too_costly(database, ask):
         "count": lambda: lists.count(UUID(ACME), costly, USERS),
     }
 
-    with refusing(FILTER_TOO_COSTLY):
+    with raises_refusal(FILTER_TOO_COSTLY):
         await queries[ask]()
 
 
@@ -75,7 +75,7 @@ async def test_filter_served_by_index_has_no_scan_time_limit(database):
 async def test_scan_without_free_slot_is_refused_as_overloaded(database):
     lists = limited(database, number=0)
 
-    with refusing(OVERLOADED) as refused:
+    with raises_refusal(OVERLOADED) as refused:
         await lists.count(UUID(ACME), SCAN, USERS)
 
     assert refused.value.retry_after_seconds == 1.0
@@ -117,7 +117,7 @@ async def test_sorting_all_users_without_index_is_a_scan(database):
         for field in ("id", "user_name", "update_time")
     ]
 
-    with refusing(OVERLOADED):
+    with raises_refusal(OVERLOADED):
         await lists.page(Query(UUID(ACME), 3, order=Order("title")), USERS, dict)
 
     assert [len(page.items) for page in served] == [3, 3, 3]

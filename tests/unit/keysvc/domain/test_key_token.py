@@ -12,7 +12,7 @@ from keysvc.domain import key_token
 from keysvc.domain.errors import KEY_MALFORMED
 from keysvc.domain.key_token import ALPHABET, LENGTH, Token
 from keysvc.domain.organizations import Region
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 
 TOKENS = st.builds(Token, st.sampled_from(Region), st.uuids(), st.binary(min_size=32, max_size=32))
 POSITIONS = st.integers(0, LENGTH - 1)
@@ -108,7 +108,7 @@ def test_repr_of_a_token_hides_its_secret():
 
 
 def test_refusal_of_a_token_does_not_quote_it():
-    with refusing(KEY_MALFORMED) as caught:
+    with raises_refusal(KEY_MALFORMED) as caught:
         key_token.parse(EXAMPLE.text[:-1])
     assert "cak_" not in caught.value.detail
     assert caught.value.metadata == {}

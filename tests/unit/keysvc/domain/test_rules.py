@@ -11,7 +11,7 @@ from keysvc.domain.audit import Actor, operator
 from keysvc.domain.errors import INTEGRATION_INACTIVE, KEY_EXPIRED, KEY_REVOKED, KEY_UNKNOWN
 from keysvc.domain.keys import GRACE_PERIOD, Key, NewKey, StoredKey, authenticate
 from keysvc.domain.organizations import NewOrganization, Region
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
 MOMENT = timedelta(microseconds=1)
@@ -54,7 +54,7 @@ def test_key_with_its_secret_is_authenticated():
 def test_authentication_refuses_in_the_documented_order(
     named: StoredKey | None, digest: bytes, refusal: Refusal
 ):
-    with refusing(refusal.kind) as caught:
+    with raises_refusal(refusal.kind) as caught:
         authenticate(named, digest, NOW)
     assert caught.value.detail == refusal.detail
     assert caught.value.metadata == refusal.metadata
@@ -63,7 +63,7 @@ def test_authentication_refuses_in_the_documented_order(
 def test_key_expires_at_exactly_its_expire_time():
     ending = stored_key(expire_time=NOW)
     assert authenticate(ending, DIGEST, NOW - MOMENT) == ending.key
-    with refusing(KEY_EXPIRED):
+    with raises_refusal(KEY_EXPIRED):
         authenticate(ending, DIGEST, NOW)
 
 

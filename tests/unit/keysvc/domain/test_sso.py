@@ -12,7 +12,7 @@ from chassis.errors import InvalidField
 from keysvc.domain import sso
 from keysvc.domain.errors import SSO_NOT_TESTED
 from keysvc.domain.sso import SsoConnection, SsoSetup
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 
 NOW = datetime(2026, 3, 1, tzinfo=UTC)
 SETUP = SsoSetup("https://login.example/saml2", "urn:idp", ("PEM",), False, ("acme.test",))
@@ -133,7 +133,7 @@ def test_only_a_change_of_the_identity_provider_needs_a_new_test(
 
 def test_untested_connection_is_refused():
     untried = SsoConnection(UUID(int=1), 1, False, None, NOW, SETUP)
-    with refusing(SSO_NOT_TESTED):
+    with raises_refusal(SSO_NOT_TESTED):
         sso.check_tested(untried)
     sso.check_tested(replace(untried, test_time=NOW))
 

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from chassis.errors import INVALID_PAGE_TOKEN
 from keysvc.domain.pages import AFTER_ALL, BEFORE_ALL, Position
 from keysvc.rpc.page_tokens import from_token, to_token
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 
 POSITIONS = st.builds(Position, st.datetimes(timezones=st.just(UTC)), st.uuids())
 SCOPE, OTHER_SCOPE = UUID(int=1), UUID(int=2)
@@ -29,7 +29,7 @@ def test_list_without_a_page_token_starts_at_the_first_element():
 @given(st.text())
 def test_invalid_page_token_is_refused(text: str):
     if text:
-        with refusing(INVALID_PAGE_TOKEN):
+        with raises_refusal(INVALID_PAGE_TOKEN):
             from_token(SCOPE, text, BEFORE_ALL)
 
 
@@ -47,5 +47,5 @@ def test_invalid_page_token_is_refused(text: str):
     ids=["other list", "cut", "longer", "padded", "changed", "not ASCII", "endless"],
 )
 def test_page_token_of_another_list_or_changed_one_is_refused(scope: UUID, token: str):
-    with refusing(INVALID_PAGE_TOKEN):
+    with raises_refusal(INVALID_PAGE_TOKEN):
         from_token(scope, token, BEFORE_ALL)

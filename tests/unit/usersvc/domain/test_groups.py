@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import InvalidField
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from usersvc.domain import groups
 from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.groups import GroupProfile
@@ -29,7 +29,7 @@ def test_update_mask_changes_the_fields_that_it_names(mask, expected):
 
 @pytest.mark.parametrize("mask", [["members"], ["*", "nothing"], ["display_name", "profile"]])
 def test_update_mask_with_an_unknown_field_is_refused(mask):
-    with refusing(UNKNOWN_FIELD):
+    with raises_refusal(UNKNOWN_FIELD):
         groups.apply(OLD, NEW, mask)
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import InvalidField
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from usersvc.domain.errors import SCHEMA_EXISTS
 from usersvc.domain.schemas import Attribute, Schema, Type, check, check_with_others, normalized
 
@@ -123,7 +123,7 @@ def test_duplicate_or_21st_schema_of_an_organization_is_refused():
 
     check_with_others(schema(), others[:19])
     assert refusal(check_with_others, schema(), others) == "schema"
-    with refusing(SCHEMA_EXISTS):
+    with raises_refusal(SCHEMA_EXISTS):
         check_with_others(schema(urn="URN:acme:S3"), others)
 
 

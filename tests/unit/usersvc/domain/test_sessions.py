@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from chassis.errors import Refusal
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import (
     SIGN_IN_AMBIGUOUS,
@@ -103,7 +103,7 @@ def test_matched_user_is_active_and_linked_to_no_other_identity(holders, same_na
     ],
 )
 def test_linking_rule_refuses_ambiguous_or_conflicting_users(holders, same_name, refusal):
-    with refusing(refusal):
+    with raises_refusal(refusal):
         sessions.match_user(ANN, holders, same_name)
 
 
@@ -131,9 +131,9 @@ def test_only_a_uuid_as_entra_writes_it_is_an_object_identifier(text):
 
 @pytest.mark.parametrize("deleted", [False, True])
 def test_unknown_user_is_created_only_if_enabled_and_not_deleted(deleted):
-    with refusing(SIGN_IN_UNKNOWN):
+    with raises_refusal(SIGN_IN_UNKNOWN):
         sessions.profile_to_create(ANN, create_missing=False, deleted=deleted)
-    with refusing(USER_DELETED) if deleted else nullcontext():
+    with raises_refusal(USER_DELETED) if deleted else nullcontext():
         assert sessions.profile_to_create(ANN, create_missing=True, deleted=deleted) == ANN.profile
 
 

@@ -3,7 +3,7 @@
 import pytest
 
 from chassis.errors import InvalidField
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.users import (
     MASK_PATHS,
@@ -91,7 +91,7 @@ def test_mask_path_applied_twice_changes_nothing_more(path):
 
 @pytest.mark.parametrize("path", ["id", "name.", "emails.value", "manager.value", "Title", "value"])
 def test_unknown_mask_path_is_refused_even_beside_an_asterisk(path):
-    with refusing(UNKNOWN_FIELD) as caught:
+    with raises_refusal(UNKNOWN_FIELD) as caught:
         apply(OLD, NEW, ["*", path])
     assert caught.value.metadata == {"field": path}
 

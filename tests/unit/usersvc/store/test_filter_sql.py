@@ -5,7 +5,7 @@ from uuid import UUID
 
 import pytest
 
-from tests.support.refusals import refusing
+from tests.support.refusals import raises_refusal
 from usersvc.domain.errors import INVALID_FILTER, UNKNOWN_FIELD
 from usersvc.domain.filters import (
     AllOf,
@@ -122,19 +122,19 @@ def test_filter_value_is_never_part_of_the_statement(field, operator):
     ],
 )
 def test_filter_by_an_unknown_field_is_refused(filter_):
-    with refusing(UNKNOWN_FIELD):
+    with raises_refusal(UNKNOWN_FIELD):
         sql(filter_)
 
 
 @pytest.mark.parametrize("order", [Order(INJECTION), Order(f"emails.{INJECTION}"), Order("name")])
 def test_order_by_an_unknown_field_is_refused(order):
-    with refusing(UNKNOWN_FIELD):
+    with raises_refusal(UNKNOWN_FIELD):
         list_sql(order)
 
 
 def test_filter_value_of_another_type_is_refused():
     for value in (True, Moment(NOON)):
-        with refusing(INVALID_FILTER):
+        with raises_refusal(INVALID_FILTER):
             sql(Comparison("title", Operator.EQUAL, value))
 
 
