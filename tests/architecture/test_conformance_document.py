@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import pytest
 
-from tests.support.documents import TEST_LINK, tests_in
+from tests.support.documents import TEST_LINK, named_tests
 
 ROOT = Path(__file__).parents[2]
 DOCUMENT = ROOT / "docs" / "conformance.md"
@@ -166,4 +166,4 @@ def test_every_section_has_a_row_and_every_row_a_test():
 @pytest.mark.parametrize(("file", "name", "target"), linked_tests())
 def test_every_linked_test_exists(file: str, name: str, target: str):
     path = (DOCUMENT.parent / target).resolve()
-    assert (path.name, name in tests_in(path)) == (file, True)
+    assert (path.name, name in named_tests(path)) == (file, True)

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from tests.support.documents import TEST_LINK, tests_in
+from tests.support.documents import TEST_LINK, named_tests
 
 DOCUMENT = Path(__file__).parents[2] / "docs/security.md"
 TEXT = DOCUMENT.read_text()
@@ -29,4 +29,4 @@ def test_each_claim_links_to_a_test():
 @pytest.mark.parametrize(("file", "name", "target"), TESTS)
 def test_every_linked_test_exists(file: str, name: str, target: str):
     path = (DOCUMENT.parent / target).resolve()
-    assert (path.name, name in tests_in(path)) == (file, True)
+    assert (path.name, name in named_tests(path)) == (file, True)

@@ -1,4 +1,4 @@
-"""The field's own compliance suites, from PyPI, as one list of checks."""
+"""The public SCIM compliance suites from PyPI; each returns a list of checks."""
 
 import json
 import os
@@ -10,13 +10,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 SECONDS = 100
+_ACCEPT = "--i-accept-side-effects"
 _BIN = Path(sys.executable).parent
 _SCIM2_LINE = re.compile(r"(SUCCESS|ERROR|CRITICAL|SKIPPED|ACCEPTABLE|DEVIATION)\s+(\S+)")
 
 
 @dataclass(frozen=True, slots=True)
 class Check:
-    """What a suite tried and how it went: `passed`, `skipped`, or its own word for a failure."""
+    """A check of a suite. The outcome is `passed`, `skipped` or the suite's word for a failure."""
 
     name: str
     outcome: str
@@ -24,7 +25,7 @@ class Check:
 
 
 def scim2_cli(url: str, token: str) -> list[Check]:
-    """scim2-cli `test`: discovery, then each resource type by what discovery says of it."""
+    """scim2-cli `test`: checks discovery, then each resource type that discovery lists."""
     lines = _run("scim2", "--url", url, "test", SCIM_CLI_HEADERS=f"Authorization: Bearer {token}")
     checks: list[Check] = []
     for line in lines.splitlines():
@@ -39,8 +40,8 @@ def scim2_cli(url: str, token: str) -> list[Check]:
 
 
 def scim_sanity(url: str, token: str) -> list[Check]:
-    """scim-sanity `probe`: the life of each resource type, search and errors, strictly."""
-    output = _run("scim-sanity", "probe", url, "--token", token, "--json-output", ACCEPT)
+    """scim-sanity `probe`: strict checks of each resource type's life cycle, search and errors."""
+    output = _run("scim-sanity", "probe", url, "--token", token, "--json-output", _ACCEPT)
     return [
         Check(
             f"{result['phase'].partition(' — ')[2]}: {result['name']}",
@@ -51,8 +52,6 @@ def scim_sanity(url: str, token: str) -> list[Check]:
     ]
 
 
-ACCEPT = "--i-accept-side-effects"
-
 SUITES: Mapping[str, Callable[[str, str], list[Check]]] = {
     "scim2-cli": scim2_cli,
     "scim-sanity": scim_sanity,
@@ -60,7 +59,7 @@ SUITES: Mapping[str, Callable[[str, str], list[Check]]] = {
 
 
 def _run(*command: str, **environment: str) -> str:
-    finished = subprocess.run(
+    result = subprocess.run(
         [_BIN / command[0], *command[1:]],
         env={**os.environ, **environment},
         stdout=subprocess.PIPE,
@@ -68,4 +67,4 @@ def _run(*command: str, **environment: str) -> str:
         timeout=SECONDS,
         check=False,
     )
-    return finished.stdout
+    return result.stdout

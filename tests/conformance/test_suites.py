@@ -8,7 +8,7 @@ from tests.conformance.suites import SUITES
 from tests.support.operators import operator
 from tests.support.stack import Stack
 
-# Checks of a draft extension, the resource type Agent, which this service does not support.
+# Checks of the resource type Agent, a draft extension that this service does not support.
 UNSUPPORTED = ("Agent",)
 
 

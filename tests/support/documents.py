@@ -10,7 +10,7 @@ TEST_LINK = re.compile(r"\[`([^`]+)::([^`]+)`\]\(([^)]+)\)")
 
 
 @cache
-def tests_in(path: Path) -> set[str]:
+def named_tests(path: Path) -> set[str]:
     """The names of the tests or recorded requests in a file."""
     if path.suffix == ".json":
         return {case["name"] for case in json.loads(path.read_text())}

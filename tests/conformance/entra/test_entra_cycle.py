@@ -1,4 +1,4 @@
-"""Whole cycles of the client in tools/entra against the running service."""
+"""Complete provisioning cycles of the client in tools/entra against the running service."""
 
 from dataclasses import replace
 
@@ -12,9 +12,7 @@ PEOPLE = 60
 
 
 @pytest.mark.parametrize("dialect", list(Dialect))
-async def test_everybody_is_as_the_directory_says_after_the_cycles(
-    dialect: Dialect, tenant: Stack
-) -> None:
+async def test_users_match_the_directory_after_all_cycles(dialect: Dialect, tenant: Stack) -> None:
     seed = 100 + list(Dialect).index(dialect)
     options = Options(tenant.url, tenant.token, people=PEOPLE, seed=seed, dialect=dialect)
 
@@ -27,7 +25,7 @@ async def test_everybody_is_as_the_directory_says_after_the_cycles(
     assert summary.verified == summary.people == PEOPLE + 1
 
 
-async def test_a_second_initial_cycle_matches_everybody_but_the_deleted(tenant: Stack) -> None:
+async def test_second_initial_cycle_creates_only_the_deleted_user(tenant: Stack) -> None:
     options = Options(tenant.url, tenant.token, people=PEOPLE, seed=200)
     await run(options)
 
@@ -38,7 +36,7 @@ async def test_a_second_initial_cycle_matches_everybody_but_the_deleted(tenant: 
     assert summary.verified == PEOPLE + 1
 
 
-async def test_a_refused_token_ends_the_run_with_the_reason(tenant: Stack) -> None:
+async def test_refused_token_ends_the_run_with_the_reason(tenant: Stack) -> None:
     options = Options(tenant.url, tenant.token, people=PEOPLE, seed=300)
 
     summary = await run(replace(options, token="not-a-key"))

@@ -1,4 +1,4 @@
-"""Every request that Entra is known to send, and many that it should not; README.md explains."""
+"""Requests that Entra is known to send, and many that it should not. See README.md."""
 
 import json
 from pathlib import Path
@@ -9,21 +9,18 @@ import pytest
 from tests.conformance.entra.transcript import Case, Transcript
 from tests.support.stack import Stack
 
-GROUPS_ARE_SERVED = True
 FOLDER = Path(__file__).parent
-GROUPS = FOLDER / "groups.json"
 
 
-def recorded() -> list[object]:
-    files = [each for each in sorted(FOLDER.glob("*.json")) if GROUPS_ARE_SERVED or each != GROUPS]
+def cases() -> list[object]:
     return [
         pytest.param(case, id=f"{file.stem}: {case['name']}")
-        for file in files
+        for file in sorted(FOLDER.glob("*.json"))
         for case in json.loads(file.read_text())
     ]
 
 
-@pytest.mark.parametrize("case", recorded())
-async def test_recorded_shape(case: Case, tenant: Stack) -> None:
+@pytest.mark.parametrize("case", cases())
+async def test_recorded_case(case: Case, tenant: Stack) -> None:
     async with aiohttp.ClientSession(cookie_jar=aiohttp.DummyCookieJar()) as session:
         await Transcript(session, tenant.url, tenant.token).play(case)
