@@ -2,7 +2,7 @@
 
 PATH = b"/webhooks/ad/v1/scim"
 QUIET_SECONDS = 0.3
-"""Silence after which a response counts as the last one."""
+"""A response counts as the last one after this time without another."""
 
 BODY = b'{"userName": "smuggler@corp.test"}'
 SIZE = len(BODY)

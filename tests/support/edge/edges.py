@@ -18,15 +18,15 @@ def us() -> EdgeObjects:
 
 @asynccontextmanager
 async def stand_in_gateway(delay_seconds: float) -> AsyncIterator[tuple[str, int]]:
-    """Stand in for the gateway with a server that answers after a delay."""
+    """Serve an empty response to every request, after a delay."""
 
-    async def answer(request: web.Request) -> web.Response:
+    async def respond(request: web.Request) -> web.Response:
         await request.read()
         await pace(delay_seconds)
         return web.Response()
 
     app = web.Application(client_max_size=2**30)
-    app.router.add_route("*", "/{path:.*}", answer)
+    app.router.add_route("*", "/{path:.*}", respond)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)

@@ -1,4 +1,4 @@
-"""A running Envoy, configured from the manifests."""
+"""An Envoy process, configured from the manifests."""
 
 import json
 import socket
@@ -33,18 +33,18 @@ class Edge:
     process_id: int
 
     def peak_memory(self) -> int:
-        """The peak memory of the process in bytes, including Envoy's program."""
+        """The peak memory of the process in bytes, including Envoy's code."""
         return peak_bytes(self.process_id)
 
     def url(self, path: str) -> str:
         return f"https://{self.host}:{self.port}{path}"
 
     def context(self) -> ssl.SSLContext:
-        """A TLS context that trusts this edge alone."""
+        """A TLS context that trusts only this edge's certificate authority."""
         return ssl.create_default_context(cafile=str(self.authority))
 
     def session(self, address: str = "127.0.0.1") -> aiohttp.ClientSession:
-        """A client at a local address, which resolves the region's host to this machine."""
+        """A client that connects from `address` and resolves every host to this machine."""
         connector = aiohttp.TCPConnector(
             ssl=self.context(), resolver=_LocalResolver(), local_addr=(address, 0), force_close=True
         )
@@ -91,6 +91,8 @@ def _wait_until_listening(envoy: subprocess.Popen[bytes], port: int, log: Path) 
 
 
 class _LocalResolver(AbstractResolver):
+    """Resolves every host to this machine."""
+
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
     ) -> list[ResolveResult]:
@@ -101,4 +103,4 @@ class _LocalResolver(AbstractResolver):
         ]
 
     async def close(self) -> None:
-        """Do nothing: there is nothing to close."""
+        """Do nothing: the resolver holds no resources."""

@@ -13,8 +13,8 @@ from tests.support.waiting import pace
 
 PATH = f"{PREFIX}/Users"
 BODY = 1_000_000
-_PART = 16_384
-"""The largest frame that every HTTP/2 server accepts (RFC 9113 section 4.2)."""
+_FRAME_SIZE = 16_384
+"""The largest frame payload that every HTTP/2 server accepts (RFC 9113 section 4.2)."""
 _DATA, _HEADERS, _RESET, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
 _ACK = 1
 _END_HEADERS = 4
@@ -48,7 +48,7 @@ async def connect(edge: Edge, protocol: str) -> Connection:
 
 
 async def over_http_1(edge: Edge, bodies: int, pace: Pace) -> None:
-    """Send each body on its own connection, after the heads of all connections are sent."""
+    """Send each body on its own connection, after the request heads of all connections."""
     connections = [await connect(edge, "http/1.1") for _ in range(bodies)]
     for _, writer in connections:
         writer.write(_head(edge, BODY + 1))
@@ -64,19 +64,19 @@ def _head(edge: Edge, length: int) -> bytes:
 
 async def _send(writer: asyncio.StreamWriter, pace: Pace) -> None:
     with suppress(ConnectionError):
-        for _ in range(BODY // _PART):
-            writer.write(b" " * _PART)
-            await pace.wait(_PART)
+        for _ in range(BODY // _FRAME_SIZE):
+            writer.write(b" " * _FRAME_SIZE)
+            await pace.wait(_FRAME_SIZE)
             await writer.drain()
 
 
 async def over_http_2(edge: Edge, bodies: int, pace: Pace) -> None:
-    """Send 100 bodies on each connection, the least limit that RFC 9113 section 6.5.2 advises."""
+    """Send 100 bodies on each connection: the lowest stream limit that RFC 9113 6.5.2 advises."""
     await asyncio.gather(*(_Multiplexed(edge, pace).send(100) for _ in range(bodies // 100)))
 
 
 async def settings_of(edge: Edge) -> dict[int, int]:
-    """The limits that the edge sends to an HTTP/2 client as SETTINGS (RFC 9113 section 6.5.2)."""
+    """The SETTINGS that the edge sends to an HTTP/2 client (RFC 9113 section 6.5.2)."""
     reader, writer = await connect(edge, "h2")
     writer.write(_PREFACE + _frame(_SETTINGS, 0))
     frame = await _read(reader)
@@ -126,7 +126,7 @@ class _Multiplexed:
         """Send all bodies without END_STREAM, or until the edge closes the connection."""
         reader, writer = await connect(self._edge, "h2")
         writer.write(_PREFACE + _frame(_SETTINGS, 0))
-        for stream in list(range(1, 2 * streams, 2)):
+        for stream in range(1, 2 * streams, 2):
             self._unsent[stream], self._windows[stream] = BODY, _WINDOW
             writer.write(_frame(_HEADERS, stream, _fields(self._edge), _END_HEADERS))
         receiving = asyncio.create_task(self._receive(reader, writer))
@@ -139,7 +139,7 @@ class _Multiplexed:
         writer.transport.abort()
 
     async def _send_frame(self, writer: asyncio.StreamWriter, stream: int) -> None:
-        size = min(_PART, self._unsent[stream], self._windows[stream], self._windows[0])
+        size = min(_FRAME_SIZE, self._unsent[stream], self._windows[stream], self._windows[0])
         if size <= 0:
             self._window_changed.clear()
             with suppress(TimeoutError):

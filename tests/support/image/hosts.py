@@ -1,4 +1,4 @@
-"""Test hosts: network namespaces on one isolated bridge."""
+"""Simulated hosts: network namespaces on one isolated bridge."""
 
 import secrets
 import subprocess
@@ -13,7 +13,7 @@ NET = "10.89.0"
 
 @dataclass
 class Hosts:
-    """A bridge with an address of its own, and the hosts on it by name."""
+    """A bridge with its own address, and the addresses of its hosts by name."""
 
     node: str
     addresses: dict[str, str] = field(default_factory=dict)
@@ -45,7 +45,7 @@ class Hosts:
         return ["ip", "netns", "exec", self.node, *command]
 
     def command_with_names(self, names: dict[str, str], command: Sequence[str]) -> list[str]:
-        """The command line with names in /etc/hosts that only this program sees."""
+        """A command line whose program alone sees these names in its /etc/hosts."""
         lines = "".join(f"{address} {name}\\n" for name, address in names.items())
         script = f'f=$(mktemp) && printf "{lines}" > "$f" && mount --bind "$f" /etc/hosts'
         return self.node_command("sh", "-c", f'{script} && rm "$f" && exec "$@"', "sh", *command)

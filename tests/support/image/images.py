@@ -1,7 +1,7 @@
-"""Builds the image from deploy/image/Dockerfile, with a stand-in for its bases.
+"""Builds the image from deploy/image/Dockerfile, with a stand-in for its base images.
 
-The real bases come from registries, which tests do not use: a small Debian is tagged with their
-names. Wheels are downloaded by hash in advance, so the build itself needs no network.
+The real base images come from registries, which tests do not use: a small Debian has their tags.
+Wheels are downloaded by hash in advance, so the build itself needs no network.
 """
 
 import os
@@ -21,7 +21,7 @@ BASES = (
     "gcr.io/distroless/python3-debian12:nonroot",
 )
 DEBIAN = Path("/var/tmp/provisioning-stand-in")
-"""Cached between runs: it takes most of a minute to build and contains nothing of ours."""
+"""Cached between runs: it takes almost a minute to build and contains nothing of this project."""
 BUILD_SECONDS = 300
 
 Finished = subprocess.CompletedProcess[str]
@@ -45,7 +45,7 @@ class Store:
 
     @property
     def podman(self) -> list[str]:
-        """The start of podman commands."""
+        """The first words of a podman command line."""
         engine = ("--runtime", "runc", "--cgroup-manager", "cgroupfs", "--log-level", "error")
         return [system_tool("podman"), *self.options, *engine]
 
@@ -57,14 +57,14 @@ class Store:
         )
 
 
-# podman would raise process limits, which a sandbox may forbid.
+# Without --ulimit podman would raise limits, which a sandbox may forbid.
 HARDENED = ("--read-only", "--read-only-tmpfs=false", "--cap-drop", "ALL")
 HARDENED += ("--security-opt", "no-new-privileges")
 HARDENED += ("--ulimit", "nofile=1024:1024", "--ulimit", "nproc=1024:1024")
 
 
 def driver(folder: Path) -> str:
-    """The storage driver: overlay if the kernel permits it, else copies."""
+    """The storage driver: overlay if the kernel permits it, else vfs, which copies files."""
     below, above, work, merged = (folder / name for name in ("below", "above", "work", "merged"))
     for layer in (below, above, work, merged):
         layer.mkdir(parents=True)
@@ -81,11 +81,11 @@ def need_tools() -> None:
     for name in ("buildah", "podman", "runc", "debootstrap", "ip"):
         system_tool(name)
     if os.geteuid() != 0:
-        pytest.skip("an image is built here by root only: its parts belong to other users")
+        pytest.skip("building an image needs root: its files belong to other users")
 
 
 def stand_in_bases(store: Store, folder: Path) -> None:
-    """Tag a small Debian with the names of the bases, with pip only for the build."""
+    """Tag a small Debian as the base images; only the one for the build has pip."""
     if not DEBIAN.exists():
         _make_debian()
     build, runtime = BASES
@@ -102,13 +102,13 @@ def stand_in_bases(store: Store, folder: Path) -> None:
 
 
 def _make_debian() -> None:
-    nursery = DEBIAN.with_name(f"{DEBIAN.name}-{os.getpid()}")
-    shutil.rmtree(nursery, ignore_errors=True)
+    temporary = DEBIAN.with_name(f"{DEBIAN.name}-{os.getpid()}")
+    shutil.rmtree(temporary, ignore_errors=True)
     command = [system_tool("debootstrap"), "--variant=minbase"]
-    output([*command, "--include=python3,ca-certificates", "bookworm", str(nursery)])
-    for weight in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
-        shutil.rmtree(nursery / weight, ignore_errors=True)
-    nursery.rename(DEBIAN)
+    output([*command, "--include=python3,ca-certificates", "bookworm", str(temporary)])
+    for folder in ("var/cache/apt", "var/lib/apt/lists", "usr/share/doc", "usr/share/locale"):
+        shutil.rmtree(temporary / folder, ignore_errors=True)
+    temporary.rename(DEBIAN)
 
 
 def wheels(folder: Path) -> Path:
@@ -136,7 +136,7 @@ def build(store: Store, wheelhouse: Path, tag: str, *options: str) -> str:
 
 
 def output(command: Sequence[str]) -> str:
-    """The output of a command; its failure fails the test."""
+    """The standard output of a command that must succeed."""
     result = subprocess.run(
         command, capture_output=True, text=True, check=False, timeout=BUILD_SECONDS
     )

@@ -1,7 +1,7 @@
-"""A region from its rendered manifests, without a cluster: one container for each workload.
+"""Runs a region from its rendered manifests without a cluster: one container for each workload.
 
-Commands, variables, users, read-only roots, volumes and probes come from the manifests. Secrets are
-generated, as is what operators would create: certificates, databases, the edge's Envoy.
+Commands, variables, users, read-only roots, volumes and probes come from the manifests. This module
+generates the secrets and everything that operators would create: certificates, databases, the edge.
 """
 
 import json
@@ -30,7 +30,8 @@ from tests.support.postgres import TestPostgres
 from tests.support.waiting import wait_until
 
 DATABASES = {"users": "usersvc", "keys": "keysvc"}
-OURS = 65532
+NONROOT_GROUP = 65532
+"""The group of the image's user."""
 WAIT_SECONDS = 60.0
 
 
@@ -67,10 +68,12 @@ class Region:
             eventually(lambda probe=probe: self.probe(name, probe) == 200, lambda: self.log(name))
 
     def probe(self, name: str, probe: str) -> int:
-        """The status of a probe; 0 without a response."""
+        """The HTTP status that a probe gets, or 0 without a response."""
         only = container(find(self.overlay, "Deployment", name, self.namespace))
         request = only[probe]["httpGet"]
-        (port,) = (x["containerPort"] for x in only["ports"] if x["name"] == request["port"])
+        (port,) = (
+            each["containerPort"] for each in only["ports"] if each["name"] == request["port"]
+        )
         return self.get(name, port, request["path"])[0]
 
     def get(self, name: str, port: int, path: str) -> tuple[int, str]:
@@ -78,14 +81,14 @@ class Region:
         script = (
             "import sys, urllib.request, urllib.error\n"
             "try:\n"
-            "    answer = urllib.request.urlopen(sys.argv[1], timeout=5)\n"
+            "    response = urllib.request.urlopen(sys.argv[1], timeout=5)\n"
             "except urllib.error.HTTPError as error:\n"
-            "    answer = error\n"
+            "    response = error\n"
             "except OSError:\n"
             "    print(0)\n"
             "    sys.exit()\n"
-            "print(answer.status)\n"
-            "print(answer.read().decode())\n"
+            "print(response.status)\n"
+            "print(response.read().decode())\n"
         )
         url = f"http://{self.hosts.addresses[name]}:{port}{path}"
         status, _, body = output(self.hosts.node_command("python3", "-c", script, url)).partition(
@@ -94,19 +97,19 @@ class Region:
         return int(status), body
 
     def execute(self, name: str, *command: str) -> Any:
-        """The output of an operator's command in a pod."""
+        """The parsed JSON output of an operator's command in a pod."""
         return json.loads(output([*self.store.podman, "exec", name, *command]))
 
     def stop(self, name: str) -> tuple[int, float]:
-        """Stop a pod as the kubelet does, after preStop; returns exit code and seconds."""
+        """Stop a pod as the kubelet does after preStop; returns the exit code and the duration."""
         workload = find(self.overlay, "Deployment", name, self.namespace)
-        waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
-        left = pod(workload)["spec"]["terminationGracePeriodSeconds"] - waits
-        began = time.monotonic()
-        output([*self.store.podman, "stop", "--time", str(left), name])
-        took = time.monotonic() - began
+        pre_stop_seconds = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+        grace_seconds = pod(workload)["spec"]["terminationGracePeriodSeconds"] - pre_stop_seconds
+        start = time.monotonic()
+        output([*self.store.podman, "stop", "--time", str(grace_seconds), name])
+        seconds = time.monotonic() - start
         state = output([*self.store.podman, "inspect", "--format", "{{.State.ExitCode}}", name])
-        return int(state), took
+        return int(state), seconds
 
     def log(self, name: str) -> str:
         """The output of a pod."""
@@ -124,19 +127,19 @@ class Region:
         for variable, value in variables.items():
             options += ["--env", f"{variable}={value}"]
         for volume in spec["volumes"]:
-            (mount,) = (x for x in only["volumeMounts"] if x["name"] == volume["name"])
+            (mount,) = (each for each in only["volumeMounts"] if each["name"] == volume["name"])
             source = self.folder / volume["secret"]["secretName"]
             options += ["--volume", f"{source}:{mount['mountPath']}:ro"]
-        for known, address in self._names().items():
-            options += ["--add-host", f"{known}:{address}"]
+        for host, address in self._names().items():
+            options += ["--add-host", f"{host}:{address}"]
         return [*options, self.image, *only["args"]]
 
     def _names(self) -> dict[str, str]:
         """The names that the cluster's DNS would resolve."""
-        services = {one["metadata"]["name"] for one in of_kind(self.overlay, "Service")}
-        pods = {name: at for name, at in self.hosts.addresses.items() if name in services}
-        kinds = (f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler"))
-        return pods | dict.fromkeys(kinds, self.hosts.address)
+        services = {each["metadata"]["name"] for each in of_kind(self.overlay, "Service")}
+        pods = {name: address for name, address in self.hosts.addresses.items() if name in services}
+        databases = (f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler"))
+        return pods | dict.fromkeys(databases, self.hosts.address)
 
 
 @contextmanager
@@ -165,16 +168,16 @@ def _remove_pods(region: Region) -> None:
 
 
 def _write_certificates(region: Region) -> None:
-    """Fill the secrets as cert-manager and the secret store would."""
+    """Write the certificates that cert-manager and the secret store would provide."""
     authority = Authority()
-    for one in of_kind(region.overlay, "Certificate", region.namespace):
-        spec = one["spec"]
+    for manifest in of_kind(region.overlay, "Certificate", region.namespace):
+        spec = manifest["spec"]
         if not spec.get("isCA"):
             folder, algorithm = region.folder / spec["secretName"], spec["privateKey"]["algorithm"]
             _issue(authority, folder, spec["dnsNames"], algorithm)
-    for one in of_kind(region.overlay, "ExternalSecret", region.namespace):
-        if "tls.key" in {entry["secretKey"] for entry in one["spec"]["data"]}:
-            _issue(authority, region.folder / one["spec"]["target"]["name"], ["saml"], "RSA")
+    for manifest in of_kind(region.overlay, "ExternalSecret", region.namespace):
+        if "tls.key" in {entry["secretKey"] for entry in manifest["spec"]["data"]}:
+            _issue(authority, region.folder / manifest["spec"]["target"]["name"], ["saml"], "RSA")
 
 
 def _issue(
@@ -182,15 +185,15 @@ def _issue(
 ) -> CertificateFiles:
     key = rsa.generate_private_key(65537, 3072) if algorithm == "RSA" else new_key()
     end = datetime.now(UTC) + DAY
-    signed = authority.sign(names[0], key.public_key(), [x509.DNSName(x) for x in names], end)
+    signed = authority.sign(names[0], key.public_key(), [x509.DNSName(name) for name in names], end)
     folder.mkdir()
     folder.chmod(0o755)
     files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
     files.certificate.write_bytes(signed.public_bytes(Encoding.PEM))
     files.key.write_bytes(key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption()))
     files.authority.write_bytes(authority.pem)
-    for file in folder.iterdir():  # fsGroup and defaultMode
-        os.chown(file, 0, OURS)
+    for file in folder.iterdir():  # as fsGroup and defaultMode do
+        os.chown(file, 0, NONROOT_GROUP)
         file.chmod(0o440)
     return files
 
@@ -208,7 +211,7 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
         region.secrets[f"{database}-app", "password"] = password
         _issue(authority, region.folder / f"{database}-ca", [database])
     names = [f"{database}-{kind}" for database in DATABASES for kind in ("rw", "pooler")]
-    files = _issue(authority, region.folder / "door", names)
+    files = _issue(authority, region.folder / "postgres-tls", names)
     sockets = Path(cluster.query("SHOW unix_socket_directories;").strip())
     command = [
         str(ROOT / ".venv/bin/python"),
@@ -216,12 +219,12 @@ def _databases(region: Region, postgres: TestPostgres) -> Iterator[None]:
     ]
     command += [f"{region.hosts.address}:5432", str(files.certificate), str(files.key)]
     command += [str(sockets / f".s.PGSQL.{cluster.port}")]
-    door = subprocess.Popen(region.hosts.node_command(*command))
+    proxy = subprocess.Popen(region.hosts.node_command(*command))
     try:
         yield
     finally:
-        door.terminate()
-        door.wait(10)
+        proxy.terminate()
+        proxy.wait(10)
 
 
 @contextmanager
@@ -247,7 +250,7 @@ def _edge(region: Region) -> Iterator[None]:
 
 
 def client(region: Region, *command: str, **variables: str) -> Finished:
-    """Run a program that connects to the region as customers do, by name and over TLS."""
+    """Run a program that connects to the region by name and over TLS, as customers do."""
     host = EdgeObjects.of(region.overlay, region.namespace).host
     trusted = str(region.folder / "edge-certificate" / "ca.crt")
     return subprocess.run(
@@ -268,7 +271,7 @@ def tenant_url(region: Region) -> str:
     urls = environment(gateway, region.overlay, region.namespace, region.secrets)[
         "GATEWAY_TENANT_URLS"
     ]
-    return dict(one.split("=", 1) for one in urls.split(","))[name]
+    return dict(entry.split("=", 1) for entry in urls.split(","))[name]
 
 
 def eventually(condition: Callable[[], bool], describe: Callable[[], str]) -> None:

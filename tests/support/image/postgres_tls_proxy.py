@@ -2,8 +2,8 @@
 
 python postgres_tls_proxy.py HOST:PORT CERTIFICATE KEY SOCKET
 
-Answers SSLRequest (protocol-message-formats) and forwards everything else unchanged. It connects by
-a Unix socket, so that it can run in another network namespace.
+It answers SSLRequest (protocol-message-formats) and forwards all other bytes unchanged. It connects
+to the server by a Unix socket, so it can run in another network namespace.
 """
 
 import asyncio
@@ -19,7 +19,7 @@ async def serve(listen: str, certificate: str, key: str, server: str) -> None:
     context.load_cert_chain(certificate, key)
     host, _, port = listen.rpartition(":")
 
-    async def visit(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def handle(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         request = await reader.readexactly(8)
         if request != SSL_REQUEST:  # reject connections without TLS
             writer.close()
@@ -27,16 +27,16 @@ async def serve(listen: str, certificate: str, key: str, server: str) -> None:
         writer.write(b"S")
         await writer.drain()
         await writer.start_tls(context)
-        inner_reader, inner_writer = await asyncio.open_unix_connection(server)
+        server_reader, server_writer = await asyncio.open_unix_connection(server)
         await asyncio.gather(
-            hand_over(reader, inner_writer), hand_over(inner_reader, writer), return_exceptions=True
+            forward(reader, server_writer), forward(server_reader, writer), return_exceptions=True
         )
 
-    async with await asyncio.start_server(visit, host, int(port)) as door:
-        await door.serve_forever()
+    async with await asyncio.start_server(handle, host, int(port)) as listener:
+        await listener.serve_forever()
 
 
-async def hand_over(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+async def forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     try:
         while data := await reader.read(65536):
             writer.write(data)

@@ -1,7 +1,7 @@
 """Translates our edge objects into an Envoy configuration, as Envoy Gateway does.
 
-Envoy Gateway itself runs only in a cluster. This reads the same objects, so that the tested limits
-are the deployed ones; edge_http has the HTTP filters and routes.
+Envoy Gateway itself runs only in a cluster. This module reads the same objects, so the tests check
+the deployed limits. edge_http has the HTTP filters and routes.
 """
 
 from collections.abc import Sequence
@@ -14,8 +14,8 @@ from tests.support.k8s.manifests import parsed
 
 __all__ = ["EdgeObjects", "EdgeSetup", "bootstrap"]
 
-CONNECTIONS = 50_000
-"""Envoy Gateway's fixed limits of a proxy."""
+MAX_CONNECTIONS = 50_000
+"""Envoy Gateway's fixed limit of connections to a proxy."""
 HEAP_SHARE = 0.8
 """Envoy's heap limit as a fraction of the container's memory limit."""
 _FILTERS = "type.googleapis.com/envoy.extensions.filters"
@@ -25,7 +25,7 @@ _HEAP = "envoy.resource_monitors.fixed_heap"
 
 def bootstrap(objects: EdgeObjects, setup: EdgeSetup) -> Config:
     """The configuration file of Envoy."""
-    ours = parsed(objects.proxy["spec"]["bootstrap"]["value"])
+    bootstrap_patch = parsed(objects.proxy["spec"]["bootstrap"]["value"])
     assert objects.proxy["spec"]["bootstrap"]["type"] == "Merge"
     return merged(
         {
@@ -36,15 +36,17 @@ def bootstrap(objects: EdgeObjects, setup: EdgeSetup) -> Config:
             "layered_runtime": {"layers": [{"name": "static", "static_layer": {}}]},
             "overload_manager": _overload_manager(objects),
         },
-        ours,
+        bootstrap_patch,
     )
 
 
 def merged(first: Any, second: Any) -> Any:
     """Merge two messages as protobuf does: maps by key, lists concatenated."""
     if isinstance(first, dict) and isinstance(second, dict):
-        both = {**first, **second}
-        return both | {key: merged(first[key], second[key]) for key in first.keys() & second.keys()}
+        union = {**first, **second}
+        return union | {
+            key: merged(first[key], second[key]) for key in first.keys() & second.keys()
+        }
     return first + second if isinstance(first, list) else second
 
 
@@ -62,7 +64,7 @@ def _overload_manager(objects: EdgeObjects) -> Config:
             typed(
                 "envoy.resource_monitors.global_downstream_max_connections",
                 f"{_MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig",
-                max_active_downstream_connections=CONNECTIONS,
+                max_active_downstream_connections=MAX_CONNECTIONS,
             ),
             typed(
                 _HEAP,

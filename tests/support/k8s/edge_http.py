@@ -14,7 +14,7 @@ _BUFFER = "envoy.filters.http.buffer"
 _OVERRIDE = "envoy.filters.http.custom_response"
 _ROUTER = "envoy.filters.http.router"
 _ORDER = (_OVERRIDE, _BUFFER, _RATE, _ROUTER)
-"""Envoy Gateway's defaults for client connections."""
+"""Envoy Gateway's default order of the HTTP filters."""
 
 
 def connection_manager(objects: EdgeObjects, setup: EdgeSetup) -> Config:
@@ -65,7 +65,7 @@ def _filters(objects: EdgeObjects) -> list[Config]:
         _RATE: [typed(_RATE, f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="rate")],
         _ROUTER: [typed(_ROUTER, f"{_HTTP}.router.v3.Router")],
     }
-    return [one for name in _order(objects) for one in filters[name]]
+    return [each for name in _order(objects) for each in filters[name]]
 
 
 def _order(objects: EdgeObjects) -> list[str]:
@@ -78,11 +78,11 @@ def _order(objects: EdgeObjects) -> list[str]:
 
 
 def _override(route: str, policy: Config) -> Config:
-    """Replacements of Envoy's own responses."""
+    """The filter that replaces responses which Envoy itself creates."""
     matchers = [
         {
-            "predicate": {"and_matcher": {"predicate": _matches(rule)}},
-            "on_match": {"action": _answer(f"{route}/{number}", rule["response"])},
+            "predicate": {"and_matcher": {"predicate": _predicates(rule)}},
+            "on_match": {"action": _local_response(f"{route}/{number}", rule["response"])},
         }
         for number, rule in enumerate(policy["responseOverride"])
     ]
@@ -93,16 +93,16 @@ def _override(route: str, policy: Config) -> Config:
     )
 
 
-def _matches(rule: Config) -> list[Config]:
+def _predicates(rule: Config) -> list[Config]:
     assert rule["source"] == "Local"
     codes = rule["match"]["statusCodes"]
     assert all(code["type"] == "Value" for code in codes)
-    statuses = [_is("HttpResponseStatusCodeMatchInput", str(code["value"])) for code in codes]
-    one = statuses[0] if len(statuses) == 1 else {"or_matcher": {"predicate": statuses}}
-    return [one, _is("HttpResponseLocalReplyMatchInput", "true")]
+    statuses = [_equals("HttpResponseStatusCodeMatchInput", str(code["value"])) for code in codes]
+    status = statuses[0] if len(statuses) == 1 else {"or_matcher": {"predicate": statuses}}
+    return [status, _equals("HttpResponseLocalReplyMatchInput", "true")]
 
 
-def _is(name: str, value: str) -> Config:
+def _equals(name: str, value: str) -> Config:
     return {
         "single_predicate": {
             "input": typed(name, f"type.googleapis.com/envoy.type.matcher.v3.{name}"),
@@ -111,7 +111,7 @@ def _is(name: str, value: str) -> Config:
     }
 
 
-def _answer(name: str, response: Config) -> Config:
+def _local_response(name: str, response: Config) -> Config:
     assert response["body"]["type"] == "Inline"
     headers = [
         {"name": "Content-Type", "value": response["contentType"]},
@@ -121,7 +121,7 @@ def _answer(name: str, response: Config) -> Config:
         name,
         f"{_EXTENSIONS}.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
         body_format={"text_format": response["body"]["inline"]},
-        response_headers_to_add=[_header(one) for one in headers],
+        response_headers_to_add=[_header(header) for header in headers],
     )
 
 
@@ -154,7 +154,7 @@ def _routes(objects: EdgeObjects) -> list[Config]:
             },
             "response_headers_to_add": _headers(rule.get("filters", ())),
         }
-        for name, route in ((one["metadata"]["name"], one) for one in objects.routes)
+        for name, route in ((each["metadata"]["name"], each) for each in objects.routes)
         for rule in route["spec"]["rules"]
         for number, match in enumerate(rule["matches"])
     ]
@@ -162,8 +162,8 @@ def _routes(objects: EdgeObjects) -> list[Config]:
 
 def _headers(filters: Sequence[Config]) -> list[Config]:
     """Response headers added by a rule."""
-    assert all(one["type"] == "ResponseHeaderModifier" for one in filters)
-    return [_header(header) for one in filters for header in one["responseHeaderModifier"]["set"]]
+    assert all(each["type"] == "ResponseHeaderModifier" for each in filters)
+    return [_header(header) for each in filters for header in each["responseHeaderModifier"]["set"]]
 
 
 def _header(header: Config) -> Config:

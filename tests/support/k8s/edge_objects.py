@@ -1,4 +1,4 @@
-"""The objects of a region's edge, and the addresses of an edge in a test."""
+"""The Kubernetes objects of a region's edge, and the settings of an edge in a test."""
 
 from dataclasses import dataclass
 from pathlib import Path
@@ -14,7 +14,7 @@ _BYTES = {"Ki": 2**10, "Mi": 2**20, "Gi": 2**30}
 
 @dataclass(frozen=True)
 class EdgeObjects:
-    """The edge of one region, as rendered."""
+    """The rendered objects of one region's edge."""
 
     proxy: Manifest
     gateway: Manifest
@@ -26,15 +26,15 @@ class EdgeObjects:
     def of(cls, overlay: str, namespace: str) -> "EdgeObjects":
         """Read the objects of a region from an overlay."""
 
-        def every(kind: str) -> tuple[Manifest, ...]:
+        def all_of(kind: str) -> tuple[Manifest, ...]:
             return tuple(of_kind(overlay, kind, namespace))
 
         (proxy,), (gateway,), (client,) = (
-            every("EnvoyProxy"),
-            every("Gateway"),
-            every("ClientTrafficPolicy"),
+            all_of("EnvoyProxy"),
+            all_of("Gateway"),
+            all_of("ClientTrafficPolicy"),
         )
-        return cls(proxy, gateway, client, every("HTTPRoute"), every("BackendTrafficPolicy"))
+        return cls(proxy, gateway, client, all_of("HTTPRoute"), all_of("BackendTrafficPolicy"))
 
     @property
     def host(self) -> str:
@@ -45,7 +45,7 @@ class EdgeObjects:
     @property
     def policies(self) -> dict[str, Config]:
         """The BackendTrafficPolicies by route."""
-        return {one["spec"]["targetRefs"][0]["name"]: one["spec"] for one in self.backend}
+        return {each["spec"]["targetRefs"][0]["name"]: each["spec"] for each in self.backend}
 
 
 @dataclass(frozen=True)
@@ -58,7 +58,7 @@ class EdgeSetup:
     certificate: CertificateFiles
     access_log: Path
     grpc: tuple[str, int] | None = None
-    """A gRPC server behind the same listener, only in tests."""
+    """A gRPC server behind the same listener; exists only in tests."""
 
 
 def typed(name: str, kind: str, **fields: object) -> Config:

@@ -1,4 +1,4 @@
-"""The manifests as applied to a cluster: rendered by kubectl and parsed."""
+"""The manifests as they are applied to a cluster: rendered by kubectl, then parsed."""
 
 import json
 import re
@@ -46,21 +46,21 @@ def _documents(yaml: str) -> list[Manifest]:
 
 def namespaces(overlay: str) -> list[str]:
     """The namespaces of an overlay's regions."""
-    return [one["metadata"]["name"] for one in rendered(overlay) if one["kind"] == "Namespace"]
+    return [each["metadata"]["name"] for each in rendered(overlay) if each["kind"] == "Namespace"]
 
 
 def of_kind(overlay: str, kind: str, namespace: str | None = None) -> list[Manifest]:
     """The objects of a kind, of one region or of all."""
     return [
-        one
-        for one in rendered(overlay)
-        if one["kind"] == kind and namespace in (None, one["metadata"].get("namespace"))
+        each
+        for each in rendered(overlay)
+        if each["kind"] == kind and namespace in (None, each["metadata"].get("namespace"))
     ]
 
 
 def find(overlay: str, kind: str, name: str, namespace: str | None = None) -> Manifest:
     """The object of a kind and name."""
-    found = [one for one in of_kind(overlay, kind, namespace) if one["metadata"]["name"] == name]
+    found = [each for each in of_kind(overlay, kind, namespace) if each["metadata"]["name"] == name]
     assert len(found) == 1, f"{kind}/{name}: {len(found)}"
     return found[0]
 
@@ -77,7 +77,7 @@ def pod(workload: Manifest) -> Manifest:
 
 
 def container(workload: Manifest) -> Manifest:
-    """The one container of a workload's pod."""
+    """The only container of a workload's pod."""
     (only,) = pod(workload)["spec"]["containers"]
     return only
 
@@ -88,9 +88,9 @@ def environment(
     namespace: str,
     secrets: Mapping[tuple[str, str], str] | None = None,
 ) -> dict[str, str]:
-    """The environment of a container; secrets are given or generated."""
+    """The environment variables of a container; without `secrets`, their values are generated."""
     configuration = {
-        one["metadata"]["name"]: one["data"] for one in of_kind(overlay, "ConfigMap", namespace)
+        each["metadata"]["name"]: each["data"] for each in of_kind(overlay, "ConfigMap", namespace)
     }
     values: dict[str, str] = {}
     for variable in container(workload)["env"]:
@@ -106,15 +106,15 @@ def environment(
     return values
 
 
-def _generate_secret(reference_key: tuple[str, str]) -> str:
-    """A generated secret of the right form."""
-    return sha256("/".join(reference_key).encode()).hexdigest()
+def _generate_secret(reference: tuple[str, str]) -> str:
+    """A secret of the form that the services accept."""
+    return sha256("/".join(reference).encode()).hexdigest()
 
 
 def selects(selector: Manifest, labels: dict[str, str]) -> bool:
     """Whether a label selector matches labels, as in Kubernetes."""
-    wanted = selector.get("matchLabels", {}).items()
-    return all(labels.get(name) == value for name, value in wanted) and all(
+    expected = selector.get("matchLabels", {}).items()
+    return all(labels.get(name) == value for name, value in expected) and all(
         _expression_holds(expression, labels) for expression in selector.get("matchExpressions", ())
     )
 
@@ -139,7 +139,7 @@ def _output(*command: str, given: str | None = None) -> str:
     return result.stdout
 
 
-SCHEMALESS = {
+CUSTOM_RESOURCE_GROUPS = {
     "barmancloud.cnpg.io",
     "cert-manager.io",
     "external-secrets.io",
@@ -148,4 +148,4 @@ SCHEMALESS = {
     "monitoring.coreos.com",
     "postgresql.cnpg.io",
 }
-"""Groups that Kubernetes itself does not have. See test_custom_resources.py."""
+"""The API groups of custom resources; test_custom_resources.py validates these."""

@@ -28,46 +28,48 @@ class Pod:
 
 def pods(overlay: str) -> list[Pod]:
     """The pods of every region of an overlay, and those of operators and other namespaces."""
-    return [one for name in namespaces(overlay) for one in _of_region(overlay, name)] + _OTHERS
+    return [
+        each for name in namespaces(overlay) for each in _of_region(overlay, name)
+    ] + _OTHER_PODS
 
 
 def _of_region(overlay: str, namespace: str) -> list[Pod]:
     own = [
         Pod(
-            one["metadata"]["name"],
+            each["metadata"]["name"],
             namespace,
-            pod(one)["metadata"]["labels"],
+            pod(each)["metadata"]["labels"],
             tuple(
                 _port(port, "containerPort")
-                for port in pod(one)["spec"]["containers"][0].get("ports", ())
+                for port in pod(each)["spec"]["containers"][0].get("ports", ())
             ),
         )
-        for one in workloads(overlay, namespace)
+        for each in workloads(overlay, namespace)
     ]
-    # The labels that CloudNativePG and Envoy Gateway give to what they make.
+    # The labels that CloudNativePG and Envoy Gateway give to the pods that they create.
     databases = [
         Pod(name, namespace, {"cnpg.io/cluster": name}, tcp(5432, 8000, 9187))
-        for name in (one["metadata"]["name"] for one in of_kind(overlay, "Cluster", namespace))
+        for name in (each["metadata"]["name"] for each in of_kind(overlay, "Cluster", namespace))
     ]
     poolers = [
         Pod(
-            one["metadata"]["name"],
+            each["metadata"]["name"],
             namespace,
-            {"cnpg.io/cluster": one["spec"]["cluster"]["name"]},
+            {"cnpg.io/cluster": each["spec"]["cluster"]["name"]},
             tcp(5432, 9127),
         )
-        for one in of_kind(overlay, "Pooler", namespace)
+        for each in of_kind(overlay, "Pooler", namespace)
     ]
     edges = [
         Pod(
             f"edge of {namespace}",
             "envoy-gateway-system",
             {
-                "gateway.envoyproxy.io/owning-gateway-name": one["metadata"]["name"],
+                "gateway.envoyproxy.io/owning-gateway-name": each["metadata"]["name"],
                 "gateway.envoyproxy.io/owning-gateway-namespace": namespace,
             },
         )
-        for one in of_kind(overlay, "Gateway", namespace)
+        for each in of_kind(overlay, "Gateway", namespace)
     ]
     return own + databases + poolers + edges
 
@@ -79,7 +81,7 @@ def _port(entry: Manifest, number: str) -> Port:
 INTERNET = Pod("internet", "outside", {}, tcp(443, 6443))
 """Targets outside the pod network: object storage and the API server."""
 
-_OTHERS = [
+_OTHER_PODS = [
     INTERNET,
     Pod("dns", "kube-system", {"k8s-app": "kube-dns"}, (("UDP", 53), ("TCP", 53))),
     Pod("prometheus", "monitoring", {"app": "prometheus"}),
@@ -95,21 +97,23 @@ class Network:
     policies: tuple[Manifest, ...]
 
     def admits(self, source: Pod, target: Pod, port: Port) -> bool:
-        """Whether the source's egress and the target's ingress policies permit a connection."""
-        return self._lets(source, target, port, "egress") and self._lets(
+        """Whether egress policies of the source and ingress policies of the target permit it."""
+        return self._permits(source, target, port, "egress") and self._permits(
             target, source, port, "ingress"
         )
 
-    def _lets(self, own: Pod, peer: Pod, port: Port, direction: str) -> bool:
-        about = [policy["spec"] for policy in self.policies if _is_about(policy, own, direction)]
-        return not about or any(
-            _rule_lets(rule, own, peer, port, direction)
-            for spec in about
+    def _permits(self, own: Pod, peer: Pod, port: Port, direction: str) -> bool:
+        applicable = [
+            policy["spec"] for policy in self.policies if _applies_to(policy, own, direction)
+        ]
+        return not applicable or any(
+            _rule_permits(rule, own, peer, port, direction)
+            for spec in applicable
             for rule in spec.get(direction, ())
         )
 
 
-def _is_about(policy: Manifest, own: Pod, direction: str) -> bool:
+def _applies_to(policy: Manifest, own: Pod, direction: str) -> bool:
     return (
         policy["metadata"]["namespace"] == own.namespace
         and direction.capitalize() in policy["spec"]["policyTypes"]
@@ -117,16 +121,16 @@ def _is_about(policy: Manifest, own: Pod, direction: str) -> bool:
     )
 
 
-def _rule_lets(rule: Manifest, own: Pod, peer: Pod, port: Port, direction: str) -> bool:
+def _rule_permits(rule: Manifest, own: Pod, peer: Pod, port: Port, direction: str) -> bool:
     peers = rule.get("to" if direction == "egress" else "from")
     ports = rule.get("ports")
-    return (peers is None or any(_is_peer(one, own, peer) for one in peers)) and (
-        ports is None or any(_port(one, "port") == port for one in ports)
+    return (peers is None or any(_is_peer(each, own, peer) for each in peers)) and (
+        ports is None or any(_port(each, "port") == port for each in ports)
     )
 
 
 def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
-    if "ipBlock" in entry:  # a pod has an address, too
+    if "ipBlock" in entry:  # pods have IP addresses, too
         return True
     if peer == INTERNET:
         return False
@@ -142,11 +146,11 @@ def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
 def graph(overlay: str) -> set[tuple[str, str, Port]]:
     """All permitted connections, as (from, to, port)."""
     network = Network(tuple(of_kind(overlay, "NetworkPolicy")))
-    everybody = pods(overlay)
+    all_pods = pods(overlay)
     return {
         (str(source), str(target), port)
-        for source in everybody
-        for target in everybody
+        for source in all_pods
+        for target in all_pods
         for port in {*target.ports, *tcp(22)}
         if network.admits(source, target, port)
     }
