@@ -86,9 +86,9 @@ async def test_change_by_a_command_reaches_streams(
     monkeypatch.setenv("KEYSVC_REGION", "us")
     async with watching(keysvc) as watcher:
         code = await asyncio.to_thread(main, ["deactivate-integration", acme])
-        await until(lambda: len(watcher.events) == 2 or watcher.end is not None)
+        await until(lambda: len(watcher.events) == 2 or watcher.error is not None)
 
-    assert (code, watcher.end) == (0, None)
+    assert (code, watcher.error) == (0, None)
     assert watcher.events == [RESET, ("organization_change", acme)]
 
 
@@ -122,7 +122,7 @@ async def test_graceful_stop_ends_streams_immediately_without_an_error(keysvc: R
         passed = time.monotonic() - started
         await asyncio.wait([watcher.task])
 
-    assert watcher.end is None
+    assert watcher.error is None
     assert passed < DRAIN_SECONDS
 
 
@@ -146,8 +146,8 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
 
     # No heartbeats came after the last responses of the database, so the caller knew.
     assert len(watcher.event_kinds) <= sent + 2
-    assert watcher.end is not None
-    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
+    assert watcher.error is not None
+    assert watcher.error.reason == "DATABASE_UNAVAILABLE"
     assert again.events == [RESET, ("organization_change", acme)]
 
 
@@ -158,6 +158,6 @@ async def test_stream_is_refused_while_the_feed_is_not_connected(clock: MovableC
         await asyncio.wait([watcher.task])
 
     assert watcher.events == []
-    assert watcher.end is not None
-    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
-    assert watcher.end.code == grpc.StatusCode.UNAVAILABLE
+    assert watcher.error is not None
+    assert watcher.error.reason == "DATABASE_UNAVAILABLE"
+    assert watcher.error.code == grpc.StatusCode.UNAVAILABLE

@@ -19,7 +19,7 @@ from tests.support.keysvc.replicas import (
     until,
     watching,
 )
-from tests.support.postgres import throw_away_postgres
+from tests.support.postgres import temporary_postgres
 from tests.support.waiting import eventually
 
 NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
@@ -96,7 +96,7 @@ async def test_service_without_a_database_is_not_serving_and_refuses(clock: Mova
 
 
 async def test_service_recovers_when_its_database_returns(clock: MovableClock):
-    with throw_away_postgres() as postgres:
+    with temporary_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
         await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:
@@ -116,8 +116,8 @@ async def test_service_recovers_when_its_database_returns(clock: MovableClock):
                 await replica.revoke(made.key)
                 await until(lambda: len(again.events) == 2)
 
-    assert watcher.end is not None
-    assert watcher.end.reason == "DATABASE_UNAVAILABLE"
+    assert watcher.error is not None
+    assert watcher.error.reason == "DATABASE_UNAVAILABLE"
     assert answer.key_id == made.key.id
     assert again.events == [
         ("reset", ""),
@@ -126,7 +126,7 @@ async def test_service_recovers_when_its_database_returns(clock: MovableClock):
 
 
 async def test_use_during_a_database_outage_is_written_afterwards(clock: MovableClock):
-    with throw_away_postgres() as postgres:
+    with temporary_postgres() as postgres:
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
         await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:

@@ -23,12 +23,12 @@ def keysvc(keys_url: str) -> Iterator[Keysvc]:
 
 
 def test_operator_creates_an_organization_and_a_key_and_revokes_it(keysvc: Keysvc):
-    created = keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
-    active = keysvc.answer("activate-integration", ID)
-    made = keysvc.answer("generate-key", ID, "--created-by", "ops")
-    revoked = keysvc.answer("revoke-key", ID, made["key"]["id"])
-    listed = keysvc.answer("list-keys", ID)
-    inactive = keysvc.answer("deactivate-integration", ID)
+    created = keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
+    active = keysvc.run_json("activate-integration", ID)
+    made = keysvc.run_json("generate-key", ID, "--created-by", "ops")
+    revoked = keysvc.run_json("revoke-key", ID, made["key"]["id"])
+    listed = keysvc.run_json("list-keys", ID)
+    inactive = keysvc.run_json("deactivate-integration", ID)
 
     assert created["organization"] == {
         "id": ID,
@@ -54,13 +54,13 @@ def test_operator_creates_an_organization_and_a_key_and_revokes_it(keysvc: Keysv
 
 
 def test_audit_trail_contains_commands_of_operators(keysvc: Keysvc):
-    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
-    keysvc.answer("activate-integration", ID, "--by", "Ann of support")
-    keysvc.answer("activate-integration", ID)
-    key = keysvc.answer("generate-key", ID, "--created-by", "ops")["key"]["id"]
-    keysvc.answer("revoke-key", ID, key)
+    keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
+    keysvc.run_json("activate-integration", ID, "--by", "Ann of support")
+    keysvc.run_json("activate-integration", ID)
+    key = keysvc.run_json("generate-key", ID, "--created-by", "ops")["key"]["id"]
+    keysvc.run_json("revoke-key", ID, key)
 
-    events = keysvc.answer("list-audit-events", ID)["events"]
+    events = keysvc.run_json("list-audit-events", ID)["events"]
 
     assert [
         (event["action"], event["actor"], event.get("key_id")) for event in reversed(events)
@@ -76,7 +76,7 @@ def test_audit_trail_contains_commands_of_operators(keysvc: Keysvc):
 
 
 async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc, keys_url: str):
-    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
+    keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
     database = await asyncpg.connect(keys_url)
     await database.execute(
         "INSERT INTO sso_connections VALUES"
@@ -86,11 +86,11 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
     await database.execute("INSERT INTO sso_domains VALUES ($1, 'acme.test')", UUID(ID))
     await database.close()
 
-    before = keysvc.answer("get-sso-connection", ID)["connection"]
-    released = keysvc.answer("release-sso-domain", "ACME.test", "--by", "ann")["connection"]
+    before = keysvc.run_json("get-sso-connection", ID)["connection"]
+    released = keysvc.run_json("release-sso-domain", "ACME.test", "--by", "ann")["connection"]
     again = keysvc.run("release-sso-domain", "acme.test")
-    inactive = keysvc.answer("deactivate-sso-connection", ID)["connection"]
-    events = keysvc.answer("list-audit-events", ID)["events"]
+    inactive = keysvc.run_json("deactivate-sso-connection", ID)["connection"]
+    events = keysvc.run_json("list-audit-events", ID)["events"]
 
     assert (before["active"], before["domains"]) == (True, ["acme.test"])
     assert (released["active"], "domains" in released, released["etag"]) == (True, False, "2")
@@ -168,13 +168,13 @@ def test_process_on_a_public_address_does_not_start_without_tls(keysvc: Keysvc):
 
 
 def test_migrating_twice_changes_nothing(keysvc: Keysvc):
-    assert keysvc.answer("migrate") == {"applied": []}
+    assert keysvc.run_json("migrate") == {"applied": []}
 
 
 def test_process_serves_without_logging_tokens_and_stops_on_sigterm(keysvc: Keysvc):
-    keysvc.answer("create-organization", "--display-name", "Acme", "--id", ID)
-    keysvc.answer("activate-integration", ID)
-    token = keysvc.answer("generate-key", ID, "--created-by", "ops")["token"]
+    keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
+    keysvc.run_json("activate-integration", ID)
+    token = keysvc.run_json("generate-key", ID, "--created-by", "ops")["token"]
     process = keysvc.serve()
     assert process.stdout is not None
     lines = map(json.loads, process.stdout)
@@ -197,4 +197,4 @@ def test_process_serves_without_logging_tokens_and_stops_on_sigterm(keysvc: Keys
     assert outcomes == ["OK", "KEY_MALFORMED"]
     assert process.returncode == 0
     assert token[7:77] not in output
-    assert keysvc.answer("list-keys", ID)["keys"][0]["last_used_address"] == "192.0.2.1"
+    assert keysvc.run_json("list-keys", ID)["keys"][0]["last_used_address"] == "192.0.2.1"

@@ -1,7 +1,7 @@
 """Every column that can contain text, classified by whether it can contain personal data.
 
-A new column fails test_columns until it is classified. A personal one then fails test_erase_person
-until the tests fill it and check that it is erased.
+test_columns fails until a new column is classified. If it is personal, test_erase_person then fails
+until it fills the column and checks that the column is erased.
 """
 
 from typing import Final
@@ -21,7 +21,7 @@ PERSONAL: Final = {
         "changes": "resource_name old_values new_values",
         "refusals": "resource_name target body detail mentions",
         "linked_identities": "object_identifier",
-        # Digests, by which a guess of the person can be confirmed.
+        # Digests, which can confirm a guess about the person.
         "deleted_identities": "digest",
         "create_requests": "digest",
         "sessions": "secret_digest",
@@ -38,9 +38,9 @@ IMPERSONAL: Final = {
         # Names of teams; `still_named_by` reports one that names a person.
         "groups": "display_name external_id",
         "schemas": "urn folded_urn name description attributes",
-        # Names of fields, and ids of requests that the gateway makes.
+        # Names of fields, and ids of requests, which the gateway generates.
         "changes": "fields request_id",
-        # Our own words. The address is that of Entra or of a client that tries keys.
+        # Texts of this service. The address is that of Entra or of a client that guesses keys.
         "refusals": "request_id method error_type reason client_address",
         "taken_assertions": "assertion_digest",  # of a random id, for 70 minutes
         "schema_migration": "name digest",
@@ -80,5 +80,5 @@ async def columns(db: asyncpg.Connection) -> set[tuple[str, str]]:
 async def count_rows_with(db: asyncpg.Connection, table: str, column: str, marker: str) -> int:
     """The number of rows with the marker in a column, or with any value in a bytea column."""
     text = f"{column}::text"
-    holds = f"{text} ~* $1 OR {text} LIKE '\\\\x%'"
-    return await db.fetchval(f"SELECT count(*) FROM {table} WHERE {holds}", marker)
+    condition = f"{text} ~* $1 OR {text} LIKE '\\\\x%'"
+    return await db.fetchval(f"SELECT count(*) FROM {table} WHERE {condition}", marker)

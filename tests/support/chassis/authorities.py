@@ -21,7 +21,7 @@ def new_key() -> ec.EllipticCurvePrivateKey:
 
 @dataclass
 class Authority:
-    """Signs certificates."""
+    """A certificate authority."""
 
     name: str = "authority"
     key: ec.EllipticCurvePrivateKey = field(default_factory=new_key)
@@ -62,7 +62,9 @@ class Authority:
         uri: str = "",
         trusts: "Authority | None" = None,
     ) -> CertificateFiles:
-        """Files of a new certificate with the DNS names `name` and `localhost`, or a URI."""
+        """Write a new certificate with the DNS names `name` and `localhost`, or with a URI.
+
+        Its holder trusts the authority `trusts`, by default this one."""
         key = new_key()
         names: list[x509.GeneralName] = [x509.DNSName(name), x509.DNSName("localhost")]
         if uri:
@@ -70,15 +72,15 @@ class Authority:
         signed = self.sign(name, key.public_key(), names, datetime.now(UTC) + life)
         folder.mkdir(exist_ok=True)
         files = CertificateFiles(folder / "tls.crt", folder / "tls.key", folder / "ca.crt")
-        secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        private_key = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
         replace(files.authority, (trusts or self).pem)
-        replace(files.key, secret)
+        replace(files.key, private_key)
         replace(files.certificate, signed.public_bytes(Encoding.PEM))
         return files
 
 
 def replace(path: Path, content: bytes) -> None:
     """Replace a file atomically, as rotation tools do."""
-    beside = path.with_suffix(".new")
-    beside.write_bytes(content)
-    beside.replace(path)
+    temporary = path.with_suffix(".new")
+    temporary.write_bytes(content)
+    temporary.replace(path)

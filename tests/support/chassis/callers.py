@@ -1,4 +1,4 @@
-"""Callers that call continuously and fail the test on any error."""
+"""Callers that call continuously; any error fails the test."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -12,26 +12,26 @@ from tests.support.chassis.echoes import ECHO, until
 
 @dataclass
 class Caller:
-    """Four callers on one channel."""
+    """Concurrent callers on one channel, and the number of responses that they received."""
 
     channel: grpc.aio.Channel
-    answers: int = 0
+    responses: int = 0
     ended: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def call_until_ended(self) -> None:
         echo = self.channel.unary_unary(ECHO)
         while not self.ended.is_set():
             assert await echo(b"hello", timeout=5) == b"hello"
-            self.answers += 1
+            self.responses += 1
 
     async def wait_for_responses(self, number: int = 20) -> None:
-        enough = self.answers + number
-        await until(lambda: self.answers >= enough)
+        target = self.responses + number
+        await until(lambda: self.responses >= target)
 
 
 @asynccontextmanager
 async def continuous_calls(channel: grpc.aio.Channel) -> AsyncIterator[Caller]:
-    """Call until the end of the block; a call that fails fails the test."""
+    """Call until the end of the block from four tasks; a failed call fails the test."""
     caller = Caller(channel)
     async with asyncio.TaskGroup() as tasks:
         for _ in range(4):

@@ -26,7 +26,7 @@ Handler = Callable[[bytes, Any], Awaitable[bytes]]
 
 
 class EchoService:
-    """Echoes requests, streams numbers without end, and holds calls until `release` is set."""
+    """Echoes requests, streams numbers endlessly, and holds calls until `release` is set."""
 
     def __init__(self) -> None:
         self.release = asyncio.Event()
@@ -45,7 +45,7 @@ class EchoService:
         while True:
             yield str(number).encode()
             number += 1
-            await pace(0.01)  # the interval of the messages
+            await pace(0.01)  # the interval between messages
 
     async def hold(self, request: bytes, _: Any) -> bytes:
         self.held += 1
@@ -71,7 +71,7 @@ class EchoService:
 
 @dataclass
 class EchoServer:
-    """A server that runs in this process."""
+    """An echo server that runs in this process."""
 
     port: int
     service: EchoService
@@ -79,6 +79,7 @@ class EchoServer:
     stop: asyncio.Event
     task: asyncio.Task[None] = field(init=False)
     readiness_fault: str = ""
+    """How the readiness check fails: `not ready`, `exception`, `hang`, or not at all."""
 
     @property
     def target(self) -> str:
@@ -119,7 +120,7 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[EchoServ
         stop.set()
         await asyncio.wait([task])
     if not task.cancelled():
-        await task  # its error, if it ended with one
+        await task  # raises its error, if any
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

@@ -14,7 +14,7 @@ class NameServer(asyncio.DatagramProtocol):
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
-        self.asked = 0
+        self.queries = 0
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
 
@@ -25,12 +25,12 @@ class NameServer(asyncio.DatagramProtocol):
     def datagram_received(self, data: bytes, addr: tuple[str, int]) -> None:
         end = data.index(b"\0", 12) + 5
         question = data[12:end]
-        wanted = struct.unpack("!H", question[-4:-2])[0]
+        record_type = struct.unpack("!H", question[-4:-2])[0]
         records = b"".join(
             struct.pack("!HHHIH", 0xC00C, A_RECORD, 1, 0, 4) + socket.inet_aton(address)
-            for address in (self.addresses if wanted == A_RECORD else ())
+            for address in (self.addresses if record_type == A_RECORD else ())
         )
-        self.asked += wanted == A_RECORD
+        self.queries += record_type == A_RECORD
         header = struct.pack("!HHHHH", 0x8580, 1, len(records) // 16, 0, 0)
         assert self._transport is not None
         self._transport.sendto(data[:2] + header + question + records, addr)
@@ -38,7 +38,7 @@ class NameServer(asyncio.DatagramProtocol):
 
 @asynccontextmanager
 async def name_server(*addresses: str) -> AsyncIterator[NameServer]:
-    """Run one on this machine."""
+    """Run a DNS server on this machine."""
     loop = asyncio.get_running_loop()
     transport, names = await loop.create_datagram_endpoint(
         lambda: NameServer(*addresses), local_addr=("127.0.0.1", 0)

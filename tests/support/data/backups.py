@@ -1,4 +1,4 @@
-"""A backup as in production: a base backup of the running cluster, and continuous WAL archiving."""
+"""Backups as in production: base backups of the running cluster, and continuous WAL archiving."""
 
 import shutil
 import signal
@@ -16,7 +16,7 @@ PATIENCE_SECONDS = 30
 
 @dataclass(frozen=True)
 class BackupStorage:
-    """Storage of backups outside the cluster: `base` has its files, `wal` the archived WAL."""
+    """Storage outside the cluster: `base` has the base backup, `wal` the archived WAL."""
 
     folder: Path
 
@@ -38,10 +38,10 @@ class BackupStorage:
     def restore_command(self) -> str:
         return f"cp '{self.wal}/%f' '%p'"
 
-    def create(self, like: Cluster) -> None:
+    def create(self, cluster: Cluster) -> None:
         """Create the WAL folder for the account of the cluster."""
         self.wal.mkdir(parents=True)
-        account = like._account()
+        account = cluster._account()
         for folder in (self.folder, self.wal):
             account.own(folder)
 
@@ -52,21 +52,20 @@ class BackupStorage:
             cluster.programs.path("pg_basebackup"),
             f"--dbname={cluster.superuser_url}",
             f"--pgdata={self.base}",
-            "--wal-method=none",  # the archive has it
+            "--wal-method=none",  # the archive has the WAL
             "--checkpoint=fast",
             "--max-rate=16M",  # slow, so that writes happen meanwhile
         ]
         environment = {"PATH": "/usr/bin:/bin", "LC_ALL": "C"}
-        for again in (True, False):
+        for may_retry in (True, False):
             backup = subprocess.run(
                 account.command(command, signal.SIGTERM),
                 check=False, capture_output=True, cwd="/", env=environment, timeout=120,
             )  # fmt: skip
             if backup.returncode == 0:
                 return
-            # A page that is written while it is read looks corrupt; an operator would retry as
-            # well.
-            assert again, backup.stderr.decode()
+            # A page that is written while it is read looks corrupt; operators retry, too.
+            assert may_retry, backup.stderr.decode()
             warnings.warn(f"the backup is repeated: {backup.stderr.decode()}", stacklevel=2)
             shutil.rmtree(self.base, ignore_errors=True)
 

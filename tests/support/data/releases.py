@@ -28,28 +28,28 @@ class Release:
 
 
 def git(*arguments: str) -> bytes:
-    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
-    assert done.returncode == 0, f"git {' '.join(arguments)}: {done.stderr.decode()}"
-    return done.stdout
+    result = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, check=False)
+    assert result.returncode == 0, f"git {' '.join(arguments)}: {result.stderr.decode()}"
+    return result.stdout
 
 
 def release_before(service: str, folder: Path) -> Release:
     """The code of the commit before the newest migration of a service."""
-    steps = migrations.read(ROOT / service / "store" / "migrations")
-    # Until 2026-11 migrations were in the service's own folder.
-    newest = steps[-1].name
+    all_migrations = migrations.read(ROOT / service / "store" / "migrations")
+    # Until 2026-11 the migrations were directly in the service's folder.
+    newest = all_migrations[-1].name
     commit = _before(f"{service}/store/migrations/{newest}", f"{service}/migrations/{newest}")
     archive = git("archive", commit, service, "chassis", "protos")
     with tarfile.open(fileobj=BytesIO(archive)) as files:
         files.extractall(folder, filter="data")
     _generate(folder)
     names = {path.name for path in (folder / service).rglob("migrations/*.sql")}
-    known = [step for step in steps if step.name in names]
-    return Release(commit, folder, known, steps[len(known) :])
+    known = [migration for migration in all_migrations if migration.name in names]
+    return Release(commit, folder, known, all_migrations[len(known) :])
 
 
 def _before(*paths: str) -> str:
-    """The first-parent commit before the first one with any of the files; HEAD if none has them."""
+    """The first parent of the commit that added any of the files; HEAD if it has none of them."""
     if not git("ls-tree", "HEAD", *paths):
         return "HEAD"
     added = git(

@@ -1,7 +1,7 @@
-"""Rows as each schema version had them: a statement for each migration, at its version.
+"""Test data for the migrations: each statement runs at the schema version that is its key.
 
-Together they give every column of every table a value, which a test asserts. So a migration that
-adds a column needs a statement here.
+Together the statements give every column of every table a value, which a test asserts. So a
+migration that adds a column needs a statement here.
 """
 
 from collections.abc import Mapping

@@ -1,4 +1,4 @@
-"""A keysvc that runs as a process of its own."""
+"""keysvc as a separate process."""
 
 import json
 import os
@@ -22,7 +22,7 @@ class Keysvc:
         }
 
     def run(self, *arguments: str) -> tuple[int, str, str]:
-        done = subprocess.run(
+        result = subprocess.run(
             [sys.executable, "-m", "keysvc", *arguments],
             env=self.environment,
             capture_output=True,
@@ -30,9 +30,10 @@ class Keysvc:
             timeout=60,
             check=False,
         )
-        return done.returncode, done.stdout, done.stderr
+        return result.returncode, result.stdout, result.stderr
 
-    def answer(self, *arguments: str) -> Any:
+    def run_json(self, *arguments: str) -> Any:
+        """Run a command that must succeed, and return the JSON document that it prints."""
         code, output, errors = self.run(*arguments)
         assert (code, errors) == (0, "")
         assert output.count("\n") == 1

@@ -1,4 +1,4 @@
-"""A network between a service and its database that tests can break."""
+"""A proxy between a service and its database, with which tests can simulate a partition."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -7,30 +7,32 @@ from urllib.parse import urlsplit, urlunsplit
 
 
 class Proxy:
-    """Forwards bytes; `partition` holds them back without closing connections."""
+    """Forwards bytes; after `partition` it holds them back without closing connections."""
 
     def __init__(self, host: str, port: int) -> None:
         self._host, self._port = host, port
-        self._open = asyncio.Event()
-        self._open.set()
+        self._connected = asyncio.Event()
+        self._connected.set()
         self._writers: list[asyncio.StreamWriter] = []
 
     def partition(self) -> None:
-        self._open.clear()
+        self._connected.clear()
 
     def heal(self) -> None:
-        self._open.set()
+        self._connected.set()
 
     async def connect(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        await self._open.wait()
-        there_reader, there_writer = await asyncio.open_connection(self._host, self._port)
-        self._writers += [writer, there_writer]
-        await asyncio.gather(self._pass(reader, there_writer), self._pass(there_reader, writer))
+        await self._connected.wait()
+        server_reader, server_writer = await asyncio.open_connection(self._host, self._port)
+        self._writers += [writer, server_writer]
+        await asyncio.gather(
+            self._forward(reader, server_writer), self._forward(server_reader, writer)
+        )
 
-    async def _pass(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    async def _forward(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
             while data := await reader.read(65_536):
-                await self._open.wait()
+                await self._connected.wait()
                 writer.write(data)
         except ConnectionError:
             pass
@@ -45,7 +47,7 @@ class Proxy:
 
 @asynccontextmanager
 async def proxy_before(url: str) -> AsyncIterator[tuple[Proxy, str]]:
-    """A proxy before a database, and the URL of the database through it."""
+    """Run a proxy in front of a database; yields the proxy and a URL that goes through it."""
     parts = urlsplit(url)
     proxy = Proxy(parts.hostname or "", parts.port or 0)
     server = await asyncio.start_server(proxy.connect, "127.0.0.1", 0)

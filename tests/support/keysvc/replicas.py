@@ -1,4 +1,4 @@
-"""Replicas of keysvc in this process, behind real sockets, with a clock that tests move."""
+"""Replicas of keysvc in this process, on real sockets, with a clock that tests control."""
 
 import asyncio
 import time
@@ -42,7 +42,7 @@ class MovableClock:
 
 @dataclass
 class Replica:
-    """A server and a client of it."""
+    """A server, and the stubs of a client."""
 
     address: str
     channel: grpc.aio.Channel
@@ -125,16 +125,14 @@ async def running_replica(
     log = structlog.wrap_logger(None, processors=[capture])
     settings = Settings(url, server, region, "debug")
     task = asyncio.create_task(serve(settings, log, stop, clock))
-    wanted = {"listening", "key feed connected"} if follows else {"listening"}
-    await until(lambda: task.done() or wanted <= {entry["event"] for entry in capture.entries})
-    if task.done():
-        await task
-    address = next(entry["address"] for entry in capture.entries if entry["event"] == "listening")
+    started = {"listening", "key feed connected"} if follows else {"listening"}
     try:
-        await until(lambda: task.done() or wanted <= {entry["event"] for entry in capture.entries})
+        await until(lambda: task.done() or started <= {entry["event"] for entry in capture.entries})
         if task.done():
             await task
-        address = next(entry["address"] for entry in capture.entries if "address" in entry)
+        address = next(
+            entry["address"] for entry in capture.entries if entry["event"] == "listening"
+        )
         async with grpc.aio.insecure_channel(address) as channel:
             yield Replica(address, channel, capture.entries, stop, task)
     finally:
@@ -143,14 +141,14 @@ async def running_replica(
 
 
 class Watcher:
-    """A caller with a WatchKeys stream."""
+    """A client of a WatchKeys stream, which records what it receives."""
 
     def __init__(self, replica: Replica) -> None:
         self.times: list[float] = []
         self.event_kinds: list[str] = []
-        """All received events, including heartbeats."""
+        """The kinds of all received events, including heartbeats."""
         self.events: list[tuple[str, str]] = []
-        self.end: RemoteRefusal | None = None
+        self.error: RemoteRefusal | None = None
         self._call = replica.keys.WatchKeys(pb.WatchKeysRequest())
         self.task = asyncio.create_task(self._read())
 
@@ -163,7 +161,7 @@ class Watcher:
                 if kind != "heartbeat":
                     self.events.append((kind, response.organization_change.organization_id))
         except grpc.aio.AioRpcError as error:
-            self.end = from_rpc_error(error)
+            self.error = from_rpc_error(error)
 
     def cancel(self) -> None:
         self._call.cancel()
@@ -173,7 +171,7 @@ class Watcher:
 async def watching(replica: Replica) -> AsyncIterator[Watcher]:
     """Watch changes, from the `reset` of the stream on.
 
-    Earlier changes may arrive after `reset`, but before the first heartbeat; they are dropped.
+    Earlier changes may arrive between `reset` and the first heartbeat; they are dropped.
     """
     watcher = Watcher(replica)
     await until(lambda: "heartbeat" in watcher.event_kinds)

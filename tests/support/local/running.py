@@ -1,4 +1,4 @@
-"""Starts supervisors and inspects their processes."""
+"""Starts supervisors of a local region and inspects their processes."""
 
 import json
 import os
@@ -88,7 +88,7 @@ class RunningSupervisor:
             return json.load(answer)
 
     def child(self, module: str) -> psutil.Process:
-        """The process that runs this program."""
+        """The descendant that runs a module."""
         return next(p for p in descendants(self.process.pid) if module in p.cmdline())
 
     def postgres(self) -> psutil.Process:

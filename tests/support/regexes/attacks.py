@@ -2,8 +2,8 @@
 
 A backtracking engine is slow where it can match the same characters in several ways: in two
 adjacent repeats, in nested repeats, in overlapping alternatives, and from each start position of a
-search. Each attack repeats a string that such a place accepts (the pump) after a string that leads
-there (the prefix), and ends with a string that makes the whole pattern fail (the suffix).
+search. Each attack starts with a string that leads to such a part of the pattern (the prefix),
+repeats a string that the part accepts (the pump), and ends so that the pattern fails (the suffix).
 """
 
 import re
@@ -18,9 +18,9 @@ Tree = Sequence[tuple[Any, Any]]
 
 _REPEATS: Final = (codes.MAX_REPEAT, codes.MIN_REPEAT, codes.POSSESSIVE_REPEAT)
 _LONG: Final = 16
-"""Repeats with a lower maximum have constant cost."""
+"""Repeats with a lower maximum take constant time."""
 _VARIANTS: Final = 3
-"""Maximum number of alternatives and characters tried at a place."""
+"""Maximum number of alternatives and characters tried for a part of a pattern."""
 _CATEGORIES: Final = {
     codes.CATEGORY_DIGIT: "07",
     codes.CATEGORY_SPACE: " \t\n",
@@ -41,12 +41,14 @@ class Attack:
     pump: str
     suffix: str
     second_pump: str = ""
-    whole: bool = False
+    repeats_prefix: bool = False
     """Whether the prefix is repeated with the pump, to restart a search everywhere."""
 
     def text(self, n: int) -> str:
         """The text with `n` pumps."""
-        pumped = (self.prefix + self.pump) * n if self.whole else self.prefix + self.pump * n
+        pumped = (
+            (self.prefix + self.pump) * n if self.repeats_prefix else self.prefix + self.pump * n
+        )
         return pumped + self.second_pump * n + self.suffix
 
 
@@ -61,20 +63,24 @@ def attacks(pattern: re.Pattern[Any]) -> list[Attack]:
 def _attacks(tree: Tree) -> Iterator[Attack]:
     sites = list(dict.fromkeys(_sites(tree)))
     prefixes = list(dict.fromkeys(["", *(prefix for prefix, _, _ in sites)]))
-    pumps = list(dict.fromkeys([*(body for _, body, _ in sites), *_wholes(tree), *_letters(tree)]))
+    pumps = list(
+        dict.fromkeys(
+            [*(body for _, body, _ in sites), *_full_matches(tree), *_single_characters(tree)]
+        )
+    )
     for (prefix, body, rest), failure in product(sites, _FAILURES):
         yield Attack(prefix, body, failure)
         yield Attack(prefix, body, rest + failure)
         yield Attack(prefix, body, rest[:-1] + failure)
-        yield Attack(prefix, body, failure, whole=True)
-        yield Attack(prefix, body, rest[:-1] + failure, whole=True)
+        yield Attack(prefix, body, failure, repeats_prefix=True)
+        yield Attack(prefix, body, rest[:-1] + failure, repeats_prefix=True)
     for prefix, pump, failure in product(prefixes, pumps, _FAILURES[:3]):
         yield Attack(prefix, pump, failure)
     for (prefix, body, _), pump in product(sites, pumps):
         yield Attack(prefix, body, "\0", second_pump=pump)
         yield Attack(prefix, body + pump, "\0")
     for first, second in product(prefixes, pumps):
-        yield Attack(first, second, "\0", whole=True)
+        yield Attack(first, second, "\0", repeats_prefix=True)
 
 
 # The structure of a pattern.
@@ -104,26 +110,26 @@ def _inner(code: Any, argument: Any) -> list[Tree]:
     return [argument] if code is codes.ATOMIC_GROUP else []
 
 
-def _wholes(tree: Tree) -> Iterator[str]:
-    """Strings that the whole pattern accepts, complete and without their ends."""
+def _full_matches(tree: Tree) -> Iterator[str]:
+    """Strings that the pattern accepts, also without their last or first character."""
     for variant in range(_VARIANTS):
         text = _sample(tree, variant)
         yield from (text, text[:-1], text[1:])
 
 
-def _letters(tree: Tree) -> list[str]:
+def _single_characters(tree: Tree) -> list[str]:
     """The literals of a pattern, and some characters of each of its sets."""
     found: list[str] = []
     for code, argument in tree:
         if code in (codes.LITERAL, codes.NOT_LITERAL, codes.IN, codes.ANY):
             found += _characters(code, argument)[:_VARIANTS]
         for inner in _inner(code, argument):
-            found += _letters(inner)
+            found += _single_characters(inner)
     return list(dict.fromkeys(found))
 
 
 def _sample(tree: Tree, variant: int = 0) -> str:
-    """A string that a pattern accepts, depending on the variant."""
+    """A string that a pattern accepts; each variant chooses other alternatives."""
     return "".join(_sample_of(code, argument, variant) for code, argument in tree)
 
 
@@ -141,7 +147,7 @@ def _sample_of(code: Any, argument: Any, variant: int) -> str:
 
 
 def _characters(code: Any, argument: Any) -> list[str]:
-    """Some characters that one place of a pattern accepts."""
+    """Some characters that one node of a pattern accepts."""
     if code is codes.LITERAL:
         return [chr(argument)]
     if code is codes.NOT_LITERAL:
@@ -151,8 +157,8 @@ def _characters(code: Any, argument: Any) -> list[str]:
     if code is not codes.IN:
         return []
     if argument[0][0] is codes.NEGATE:
-        refused = [_accepts(*each) for each in argument[1:]]
-        return [each for each in _PROBES if not any(accepts(each) for accepts in refused)]
+        excluded = [_accepts(*each) for each in argument[1:]]
+        return [each for each in _PROBES if not any(accepts(each) for accepts in excluded)]
     return [character for each in argument for character in _members(*each)]
 
 

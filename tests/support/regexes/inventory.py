@@ -1,4 +1,4 @@
-"""Every regular expression of the production packages, and the methods that it is used with."""
+"""Every regular expression of the production packages, and the methods called on it."""
 
 import ast
 import importlib
@@ -15,7 +15,7 @@ PACKAGES: Final = ("chassis", "gateway", "usersvc", "keysvc", "deploy")
 METHODS: Final = frozenset(
     ("match", "fullmatch", "search", "findall", "finditer", "split", "sub", "subn")
 )
-# These continue after a match until the end of the text; one represents all.
+# These continue after a match to the end of the text; `sub` represents them all.
 _REPEATING: Final = frozenset(("findall", "finditer", "split", "sub", "subn"))
 
 
@@ -54,9 +54,11 @@ def compiled(tree: ast.Module) -> Iterator[str]:
 
 def misplaced(tree: ast.Module) -> Iterator[int]:
     """The lines that compile a pattern other than as a module constant."""
-    here = {id(node.value) for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)}
+    constants = {
+        id(node.value) for node in tree.body if isinstance(node, ast.Assign | ast.AnnAssign)
+    }
     for node in ast.walk(tree):
-        if _compiles(node) and id(node) not in here:
+        if _compiles(node) and id(node) not in constants:
             yield node.lineno
         if isinstance(node, ast.ImportFrom) and node.module == "re":
             yield node.lineno  # `from re import compile` would hide a call from this test
@@ -72,17 +74,19 @@ def _compiles(node: ast.AST | None) -> bool:
 
 
 def uses() -> list[Use]:
-    """All patterns with the methods that any module uses them with."""
+    """All patterns with the methods that any module calls on them."""
     methods = _methods()
     return [
         Use(f"{module}.{name}", getattr(importlib.import_module(module), name), method)
         for module, tree in trees().items()
         for name in compiled(tree)
-        for method in sorted({_standing(each) for each in methods[module, name]} or {"unused"})
+        for method in sorted(
+            {_representative(each) for each in methods[module, name]} or {"unused"}
+        )
     ]
 
 
-def _standing(method: str) -> str:
+def _representative(method: str) -> str:
     return "sub" if method in _REPEATING else method
 
 

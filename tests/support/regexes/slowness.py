@@ -1,4 +1,4 @@
-"""Which attacks on a regular expression make its time grow faster than the text."""
+"""Finds attacks under which the time of a regular expression grows faster than the text."""
 
 import re
 from collections.abc import Iterator
@@ -9,7 +9,7 @@ from tests.support.regexes.attacks import Attack, attacks
 
 _SMALLEST: Final = 8
 _LARGEST: Final = 2_048
-_READABLE: Final = 200_000
+_MEASURABLE: Final = 200_000
 """The smallest reading that is compared, in nanoseconds; far above the clock's noise."""
 
 
@@ -24,19 +24,19 @@ def slow_attacks(pattern: re.Pattern[Any], method: str) -> Iterator[Attack]:
 
 def _run(pattern: re.Pattern[Any], method: str) -> Run:
     if method == "sub":
-        nothing = b"" if isinstance(pattern.pattern, bytes) else ""
-        return lambda text: pattern.sub(nothing, text)
+        replacement = b"" if isinstance(pattern.pattern, bytes) else ""
+        return lambda text: pattern.sub(replacement, text)
     return getattr(pattern, method)
 
 
 def _is_slow(run: Run, attack: Attack, as_bytes: bool) -> bool:
     # The text grows step by step: an exponential pattern is found before it hangs.
-    known: dict[int, int] = {}
+    readings: dict[int, int] = {}
     n = _SMALLEST
     while n <= _LARGEST:
-        known[n] = reading(run, _text(attack, n, as_bytes))
-        before = known.get(n // FACTOR)
-        if known[n] > _READABLE and (before is None or known[n] > LIMIT * before):
+        readings[n] = reading(run, _text(attack, n, as_bytes))
+        before = readings.get(n // FACTOR)
+        if readings[n] > _MEASURABLE and (before is None or readings[n] > LIMIT * before):
             small, large = (_text(attack, each, as_bytes) for each in (max(n // FACTOR, 1), n))
             return ratio(run, small, large) > LIMIT
         n *= 2

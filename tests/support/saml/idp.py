@@ -32,7 +32,7 @@ Element = Any
 
 @dataclass(frozen=True, slots=True)
 class KeyPair:
-    """A private key and its certificate, PEM."""
+    """A private key and its certificate, both in PEM."""
 
     key: str
     certificate: str
@@ -79,7 +79,7 @@ def ann_claims(**changes: Sequence[str] | None) -> dict[str, Sequence[str]]:
         "surname": SURNAME,
         "email": EMAIL_ADDRESS,
     }
-    return {names[word]: values for word, values in claims.items() if values is not None}
+    return {names[claim]: values for claim, values in claims.items() if values is not None}
 
 
 @dataclass(frozen=True, slots=True)
@@ -126,10 +126,10 @@ def response(statement: Statement) -> Element:
 
 def assertion(statement: Statement) -> Element:
     """An unsigned assertion."""
-    top = etree.Element(f"{{{SAML}}}Assertion", nsmap={None: SAML})
-    _set(top, ID=statement.assertion_id, Version="2.0", IssueInstant=_time(0))
-    _add(top, SAML, "Issuer", statement.issuer)
-    subject = _add(top, SAML, "Subject")
+    root = etree.Element(f"{{{SAML}}}Assertion", nsmap={None: SAML})
+    _set(root, ID=statement.assertion_id, Version="2.0", IssueInstant=_time(0))
+    _add(root, SAML, "Issuer", statement.issuer)
+    subject = _add(root, SAML, "Subject")
     _add(subject, SAML, "NameID", statement.name_id)
     confirmation = _add(subject, SAML, "SubjectConfirmation", Method=BEARER)
     _add(
@@ -141,7 +141,7 @@ def assertion(statement: Statement) -> Element:
         Recipient=statement.acs_url if statement.recipient is None else statement.recipient,
     )
     conditions = _add(
-        top,
+        root,
         SAML,
         "Conditions",
         NotBefore=_time(statement.not_before),
@@ -149,15 +149,15 @@ def assertion(statement: Statement) -> Element:
     )
     if statement.audience is not None:
         _add(_add(conditions, SAML, "AudienceRestriction"), SAML, "Audience", statement.audience)
-    authn = _add(top, SAML, "AuthnStatement", AuthnInstant=_time(0))
+    authn = _add(root, SAML, "AuthnStatement", AuthnInstant=_time(0))
     context = _add(authn, SAML, "AuthnContext")
     _add(context, SAML, "AuthnContextClassRef", "urn:oasis:names:tc:SAML:2.0:ac:classes:Password")
-    attributes = _add(top, SAML, "AttributeStatement")
+    attributes = _add(root, SAML, "AttributeStatement")
     for name, values in statement.claims.items():
         attribute = _add(attributes, SAML, "Attribute", Name=name)
         for value in values:
             _add(attribute, SAML, "AttributeValue", value)
-    return top
+    return root
 
 
 def sign(
@@ -169,7 +169,7 @@ def sign(
     transforms: Sequence[Any] = (xmlsec.Transform.ENVELOPED, xmlsec.Transform.EXCL_C14N),
     certificate: str | None = None,
 ) -> Element:
-    """Sign an assertion or a response in place. The signature follows the issuer."""
+    """Sign an assertion or a response in place; the signature is inserted after the Issuer."""
     signature = xmlsec.template.create(element, xmlsec.Transform.EXCL_C14N, method, ns="ds")
     element.insert(1, signature)
     reference = xmlsec.template.add_reference(signature, digest, uri=f"#{element.get('ID')}")
@@ -192,7 +192,7 @@ def signed(statement: Statement, pair: KeyPair, **options: Any) -> Element:
 
 
 def reparsed(element: Element) -> Element:
-    """Serialize and parse an element: lxml cannot compare nodes that xmlsec has created."""
+    """Serialize and parse an element again: lxml cannot compare nodes that xmlsec created."""
     return etree.fromstring(xml(element))
 
 

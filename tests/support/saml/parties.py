@@ -32,7 +32,7 @@ def verify_response(response: Element | bytes | str, idp: IdentityProvider = IDP
 
 
 def refusal_reason(response: Element | bytes | str, idp: IdentityProvider = IDP) -> str:
-    """The reason for which a response is refused."""
+    """Assert that a response is refused, and return the reason."""
     with pytest.raises(SignInError) as refused:
         verify_response(response, idp)
     return refused.value.reason

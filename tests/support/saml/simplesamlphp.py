@@ -1,4 +1,4 @@
-"""SimpleSAMLphp, an independent identity provider, in PHP's built-in web server."""
+"""Runs SimpleSAMLphp, an independent identity provider, in PHP's built-in web server."""
 
 import os
 import re
@@ -143,7 +143,7 @@ def _write(path: Path, text: str) -> None:
 
 
 def _php(value: object) -> str:
-    """A value in PHP's syntax."""
+    """A value as a PHP literal."""
     match value:
         case bool():
             return "true" if value else "false"

@@ -1,4 +1,4 @@
-"""Short forms of the calls of the ChangeService, and a model of its state."""
+"""Short forms of the calls of the ChangeService, and a model of the state of a consumer."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -47,7 +47,7 @@ class Reader:
 async def watch_changes(
     stub: ChangeServiceStub, token: str = "", organization_id: str | None = ACME
 ) -> AsyncIterator[Reader]:
-    """Follow an organization, or all for None, from a token or, without one, from now on."""
+    """Follow an organization, or all of them for None: from a token, or from now without one."""
     if organization_id is None:
         call = stub.WatchAllChanges(changes_pb2.WatchAllChangesRequest(token=token))
     else:
@@ -75,7 +75,7 @@ class SnapshotState:
 async def read_snapshot(
     stub: ChangeServiceStub, organization_id: str | None = ACME
 ) -> SnapshotState:
-    """Read a snapshot of an organization, or of all for None; the token comes last."""
+    """Read a snapshot of an organization, or of all of them for None; the token comes last."""
     if organization_id is None:
         call = stub.ReadFullSnapshot(changes_pb2.ReadFullSnapshotRequest())
     else:
@@ -93,7 +93,7 @@ async def read_snapshot(
 
 
 def apply(change: Change, state: SnapshotState) -> None:
-    """Apply a change to a state."""
+    """Apply a change to a state, as a consumer of the feed does."""
     match kind(change):
         case "USER_DELETED":
             del state.users[change.resource_id]

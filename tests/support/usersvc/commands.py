@@ -18,7 +18,7 @@ Run = Callable[..., "asyncio.Future[Outcome]"]
 
 def run_command(database_url: str, *arguments: str) -> Outcome:
     """Run `python -m usersvc` with these arguments until it ends."""
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-m", "usersvc", *arguments],
         cwd=ROOT,
         env={**os.environ, "PYTHONPATH": ".:build", "USERSVC_DATABASE_URL": database_url},
@@ -26,7 +26,7 @@ def run_command(database_url: str, *arguments: str) -> Outcome:
         text=True,
         check=False,
     )
-    return done.returncode, done.stdout, done.stderr
+    return result.returncode, result.stdout, result.stderr
 
 
 async def run_json(run: Run, *arguments: str) -> dict[str, object]:

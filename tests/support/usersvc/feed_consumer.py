@@ -1,4 +1,4 @@
-"""A consumer of the feed, as in another service, in its own process so that it can be killed.
+"""A consumer of the change feed, in its own process so that a test can kill it.
 
 `python -m tests.support.usersvc.feed_consumer TARGET ORGANIZATION FILE` reads a snapshot, then
 follows the changes, and appends each processed message as one line to the file. After a restart it
@@ -28,9 +28,9 @@ class Journal:
     def __init__(self, path: Path) -> None:
         self._path = path
         text = path.read_bytes() if path.exists() else b""
-        whole = text[: text.rfind(b"\n") + 1]
-        path.write_bytes(whole)
-        self.lines = [json.loads(line) for line in whole.splitlines()]
+        complete = text[: text.rfind(b"\n") + 1]
+        path.write_bytes(complete)
+        self.lines = [json.loads(line) for line in complete.splitlines()]
 
     def write(self, line: dict[str, object]) -> None:
         with self._path.open("ab") as file:

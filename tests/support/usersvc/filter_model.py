@@ -1,6 +1,6 @@
-"""A second implementation of filters and orders, in plain Python from the contract.
+"""A reference implementation of filters and sort orders, written from the contract.
 
-It reads only messages. It shares only case folding with the service.
+It evaluates messages in plain Python, and shares only case folding with the service.
 """
 
 from collections.abc import Callable
@@ -31,23 +31,23 @@ REPEATED = {
 
 
 def satisfies(user: users_pb2.User, filter_: filter_pb2.Filter) -> bool:
-    return _holds(filter_, user, "")
+    return _matches(filter_, user, "")
 
 
-def _holds(filter_: filter_pb2.Filter, item: Any, prefix: str) -> bool:
+def _matches(filter_: filter_pb2.Filter, item: Any, prefix: str) -> bool:
     kind = filter_.WhichOneof("expression")
     if kind == "all_of":
-        return all(_holds(each, item, prefix) for each in filter_.all_of.filters)
+        return all(_matches(each, item, prefix) for each in filter_.all_of.filters)
     if kind == "any_of":
-        return any(_holds(each, item, prefix) for each in filter_.any_of.filters)
+        return any(_matches(each, item, prefix) for each in filter_.any_of.filters)
     if kind == "negation":
-        return not _holds(filter_.negation, item, prefix)
+        return not _matches(filter_.negation, item, prefix)
     if kind == "present":
         return any(value is not None for value in _values(item, filter_.present))
     if kind == "element":
         match = filter_.element
         return any(
-            _holds(match.filter, element, f"{match.field}.")
+            _matches(match.filter, element, f"{match.field}.")
             for element in getattr(item, match.field)
         )
     comparison = filter_.comparison
@@ -116,7 +116,7 @@ def sort_key(user: users_pb2.User, field: str) -> Any:
 
 
 def sort(users: list[users_pb2.User], field: str, descending: bool) -> list[users_pb2.User]:
-    """Sorted users: those without the field last, ties by id; `descending` reverses all of it."""
+    """Users sorted by a field, then by id; those without it are last. `descending` reverses all."""
     assigned = [user for user in users if sort_key(user, field) is not None]
     rest = [user for user in users if sort_key(user, field) is None]
     assigned.sort(key=lambda user: (sort_key(user, field), user.id))

@@ -40,13 +40,13 @@ class UsersvcProcess:
     def channel(
         self, name: str, authority: Authority | None = None, life: timedelta = DAY
     ) -> grpc.aio.Channel:
-        """A channel as our services create it, for a caller of that name."""
+        """A channel as our services create it, with a certificate for `name`."""
         return connect(self.target, {}, Certificates(self.files(name, authority, life), LOG))
 
     def plain_channel(
         self, name: str, options: list[tuple[str, int]] | None = None
     ) -> grpc.aio.Channel:
-        """A channel as a foreign client creates it, with gRPC's default options or with these."""
+        """A channel as another program creates it, with gRPC's default options unless given."""
         credentials = credentials_of(self.files(name))
         return grpc.aio.secure_channel(self.target, credentials, options)
 

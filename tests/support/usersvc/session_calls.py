@@ -59,7 +59,7 @@ async def sign_in_with_assertion(
     email: str = "ann@acme.test",
     **fields: object,
 ) -> pb.SignInWithAssertionResponse:
-    """Sign in with an assertion whose id is new, unless `fields` say otherwise."""
+    """Sign in with an assertion, whose id is new unless given in `fields`."""
     request = {
         "organization_id": ACME,
         "assertion_id": f"assertion-{next(_numbers)}",

@@ -1,6 +1,6 @@
 """A stand-in usersvc with user names only; it uses the real contract and a real database.
 
-Settings make it fail or ignore signals, to test the supervisor.
+Environment variables make it fail or ignore SIGTERM, to test the supervisor.
 """
 
 import asyncio
