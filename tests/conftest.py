@@ -1,4 +1,4 @@
-"""Fixtures that tests of every level share."""
+"""Fixtures and hooks that tests of every level share."""
 
 import logging
 import signal
@@ -11,7 +11,7 @@ from hypothesis import HealthCheck, settings
 
 from chassis.observability import log
 from tests.support.exclusive import pytest_runtest_protocol
-from tests.support.postgres import TestPostgres, throw_away_postgres
+from tests.support.postgres import TestPostgres, temporary_postgres
 from tests.support.processes import inherit_default_signals
 from tests.support.scheduling import pytest_collection_modifyitems, pytest_xdist_make_scheduler
 from tests.support.skips import pytest_sessionfinish, pytest_terminal_summary
@@ -26,13 +26,13 @@ __all__ = [
 ]
 
 
-# No deadlines: a busy machine must not fail a test.
+# No deadline per example: a test must not fail because the machine is busy.
 settings.register_profile("suite", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("suite")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Prepare a process that runs tests; the controller of pytest-xdist runs none."""
+    """Reset ignored signals, except in pytest-xdist's controller, which runs no tests."""
     is_worker = hasattr(config, "workerinput")
     if is_worker or not config.getoption("numprocesses", None):
         inherit_default_signals()
@@ -42,7 +42,7 @@ def pytest_configure(config: pytest.Config) -> None:
 def _restore_logging() -> Iterator[None]:
     """Undo `chassis.observability.log.configure`, which configures the whole process.
 
-    Otherwise the loggers of later tests would drop lines below its level.
+    Otherwise the loggers of later tests would drop entries below its level.
     """
     before, root = structlog.get_config(), logging.getLogger()
     level = root.level
@@ -58,7 +58,7 @@ def _restore_logging() -> Iterator[None]:
 
 @pytest.fixture
 def sigint_ignored() -> Iterator[None]:
-    """Start children with SIGINT ignored, as a shell without job control does in the background."""
+    """Ignore SIGINT, as a shell without job control does for background commands."""
     before = signal.signal(signal.SIGINT, signal.SIG_IGN)
     yield
     signal.signal(signal.SIGINT, before)
@@ -66,14 +66,14 @@ def sigint_ignored() -> Iterator[None]:
 
 @pytest.fixture(scope="session")
 def postgres_cluster() -> Iterator[TestPostgres]:
-    """One PostgreSQL for the whole session; take databases from its templates."""
-    with throw_away_postgres() as postgres:
+    """One PostgreSQL cluster for the session; tests take databases from its templates."""
+    with temporary_postgres() as postgres:
         yield postgres
 
 
 @pytest.fixture(scope="session")
 def tenant(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
-    """A running region with one organization: `url` and `token` reach it as Entra would."""
+    """A running region with one organization, which `url` and `token` reach as Entra would."""
     directory: Path = tmp_path_factory.mktemp("run")
     with running_stack(directory) as stack:
         yield stack

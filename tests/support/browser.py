@@ -1,4 +1,4 @@
-"""A minimal browser for tests: cookies and forms, without scripts or automatic redirects."""
+"""A minimal browser: it has cookies and forms, but no scripts or automatic redirects."""
 
 from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager
@@ -11,7 +11,7 @@ from yarl import URL
 
 @dataclass(frozen=True, slots=True)
 class Page:
-    """A response."""
+    """A response to the browser."""
 
     url: str
     status: int
@@ -47,7 +47,7 @@ class Browser:
         return await self._send("POST", path, fields, headers)
 
     def cookie(self, name: str, path: str = "/") -> str | None:
-        """The value of the cookie that is sent to a local path."""
+        """The value of a cookie that the browser sends to a local path, if there is one."""
         found = self._session.cookie_jar.filter_cookies(URL(self.base_url + path)).get(name)
         return found.value if found else None
 
@@ -57,12 +57,12 @@ class Browser:
 
     async def _send(self, method: str, path: str, data: object, headers: Mapping[str, str]) -> Page:
         url = self.base_url + path if path.startswith("/") else path
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        sent_headers = {name.replace("_", "-"): value for name, value in headers.items()}
         async with self._session.request(
             method,
             URL(url, encoded=True),
             data=data,
-            headers=given,
+            headers=sent_headers,
             allow_redirects=False,
         ) as response:
             return Page(
@@ -91,8 +91,8 @@ class _FormReader(HTMLParser):
         self.fields: dict[str, str] = {}
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        given = {name: value or "" for name, value in attrs}
+        attributes = {name: value or "" for name, value in attrs}
         if tag == "form":
-            self.action = given.get("action", "")
-        elif tag == "input" and given.get("name"):
-            self.fields[given["name"]] = given.get("value", "")
+            self.action = attributes.get("action", "")
+        elif tag == "input" and attributes.get("name"):
+            self.fields[attributes["name"]] = attributes.get("value", "")

@@ -1,4 +1,4 @@
-"""Bulk requests (RFC 7644 section 3.7), and what tests read from the responses."""
+"""Bulk requests (RFC 7644 section 3.7) and their results."""
 
 from typing import Any
 
@@ -16,6 +16,7 @@ def post(bulk_id: str, manager: str | None = None, **attributes: object) -> dict
 
 
 async def bulk(scim: Client, *operations: object, **members: object) -> list[dict[str, Any]]:
+    """Send a bulk request, and return the results of its operations."""
     body = {"schemas": [REQUEST], "Operations": operations, **members}
     reply = await scim("POST", "/Bulk", body)
     assert (reply.status, reply.document["schemas"]) == (200, [RESPONSE])

@@ -1,4 +1,4 @@
-"""Schemas of the services, for the template databases of tests."""
+"""Migrations of the services, for the template databases of tests."""
 
 import asyncio
 from pathlib import Path

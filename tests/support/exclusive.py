@@ -1,7 +1,7 @@
 """Tests that need the machine for themselves, among tests that run in parallel.
 
 Every test holds a lock while it runs: a shared lock, or an exclusive one if it has the marker
-`exclusive`. An exclusive test waits until the tests that run have ended, and others wait for it.
+`exclusive`. An exclusive test waits until all running tests have ended; other tests wait for it.
 """
 
 import fcntl
@@ -14,9 +14,9 @@ import pytest
 
 
 @contextmanager
-def _locked(path: Path, how: int) -> Iterator[None]:
+def _locked(path: Path, operation: int) -> Iterator[None]:
     with path.open("ab") as file:
-        fcntl.flock(file, how)
+        fcntl.flock(file, operation)
         yield
 
 
@@ -24,13 +24,13 @@ def _locked(path: Path, how: int) -> Iterator[None]:
 def turn(folder: Path, *, exclusive: bool) -> Iterator[None]:
     """Hold the lock during the block, shared or exclusive.
 
-    A second lock is held while a test waits for the first. So no other test starts before a waiting
-    exclusive one, which waits only for the tests that already run.
+    A test holds a second lock, the queue, while it waits for the first one. So no test overtakes a
+    waiting exclusive test, which waits only for the tests that already run.
     """
     with ExitStack() as stack:
         with _locked(folder / "queue", fcntl.LOCK_EX):
-            how = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
-            stack.enter_context(_locked(folder / "running", how))
+            operation = fcntl.LOCK_EX if exclusive else fcntl.LOCK_SH
+            stack.enter_context(_locked(folder / "running", operation))
         yield
 
 

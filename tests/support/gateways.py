@@ -18,7 +18,7 @@ from tests.support.stack import ROOT, Stack
 
 @dataclass
 class Gateway:
-    """A running gateway: its addresses and its log."""
+    """A running gateway, its addresses and its log entries."""
 
     process: subprocess.Popen[str]
     log: list[dict[str, Any]] = field(default_factory=list)
@@ -40,11 +40,11 @@ class Gateway:
         return self.base_url + TENANT_PATH
 
     def client(self, session: Any, token: str) -> Client:
-        """A client that sends the requests of an organization to this gateway."""
+        """A client that sends requests to this gateway with an organization's key."""
         return Client(session, self.url, token)
 
     def log_lines(self, event: str) -> list[dict[str, Any]]:
-        """The log lines with an event."""
+        """The log entries with an event."""
         return [line for line in list(self.log) if line["event"] == event]
 
     def _address(self, event: str, name: str) -> tuple[str, int]:
@@ -55,7 +55,7 @@ class Gateway:
 @contextmanager
 def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
     """Start a gateway with default settings, changed by keyword: `max_requests=4`."""
-    given = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
+    variables = {f"GATEWAY_{name.upper()}": str(value) for name, value in settings.items()}
     process = subprocess.Popen(
         [sys.executable, "-m", "gateway"],
         env={
@@ -68,23 +68,23 @@ def running_gateway(stack: Stack, **settings: object) -> Iterator[Gateway]:
             "GATEWAY_KEYSVC": f"127.0.0.1:{stack.service_port('keysvc')}",
             "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
             "GATEWAY_ADDRESS_CONNECTIONS": "2000",  # all test clients have the same address
-            **given,
+            **variables,
         },
         stdout=subprocess.PIPE,
         text=True,
     )
     gateway = Gateway(process)
-    reading = threading.Thread(target=_read, args=(gateway,), daemon=True)
+    reader = threading.Thread(target=_read, args=(gateway,), daemon=True)
     while {"listening", "admin listening", "key watch"} - {line["event"] for line in gateway.log}:
         assert process.stdout is not None
         gateway.log.append(json.loads(process.stdout.readline()))
-    reading.start()
+    reader.start()
     try:
         yield gateway
     finally:
         process.terminate()
         process.wait(30)
-        reading.join(10)
+        reader.join(10)
 
 
 def _read(gateway: Gateway) -> None:

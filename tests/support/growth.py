@@ -1,7 +1,7 @@
 """How the CPU time of a function grows with its input.
 
-Ratios are judged, never seconds. Only the time of this thread counts, so other processes on the
-machine disturb a reading little; the smallest of several readings is taken for the same reason.
+Tests assert ratios, never seconds. A reading is CPU time of this thread, and only the smallest of
+several readings counts, so that other processes on the machine have little influence.
 """
 
 import gc
@@ -12,14 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Final
 
 FACTOR: Final = 8
-"""The larger input is this many times the size of the smaller one."""
+"""The size of the larger input divided by that of the smaller one."""
 LIMIT: Final = 24.0
-"""The largest permitted ratio of times: linear work has 8, quadratic work 64."""
-_CLEAR_NANOSECONDS: Final = 3_000_000
+"""The largest permitted ratio of times. Linear work has the ratio 8, quadratic work 64."""
+_MEASURABLE_NANOSECONDS: Final = 3_000_000
 """Ratios of shorter times are mostly noise."""
 _READINGS: Final = 3
 _ATTEMPTS: Final = 12
-"""Repetitions of a ratio above the limit: other processes also use the machine."""
+"""How often a ratio above the limit is measured again: other processes also use the machine."""
 _STEPS: Final = 3
 """The first size that is tried is FACTOR ** _STEPS times smaller than the largest one."""
 
@@ -29,7 +29,7 @@ Make = Callable[[int], Any]
 
 @dataclass(frozen=True, slots=True)
 class Growth:
-    """The size that was measured, and its time relative to an input FACTOR times smaller."""
+    """The measured size, and its time relative to that of an input FACTOR times smaller."""
 
     size: int
     ratio: float
@@ -43,13 +43,13 @@ class Growth:
 
 
 def growth(run: Run, make: Make, limit: int) -> Growth:
-    """How the time of `run` grows with the inputs that `make` makes, up to the size `limit`.
+    """Measure how the time of `run` grows with the inputs from `make`, up to the size `limit`.
 
     A function whose time at the limit is too short to measure has the ratio 0: it cannot delay
     other requests.
     """
     with _without_collector():
-        size = _clear_size(run, make, limit)
+        size = _measurable_size(run, make, limit)
         if size is None:
             return Growth(limit, 0.0)
         return Growth(size, _best_ratio(run, make(size // FACTOR), make(size)))
@@ -68,17 +68,17 @@ def reading(run: Run, argument: Any) -> int:
     return time.thread_time_ns() - start
 
 
-def _clear_size(run: Run, make: Make, limit: int) -> int | None:
-    """The smallest of the sizes tried whose time can be measured, if there is one."""
+def _measurable_size(run: Run, make: Make, limit: int) -> int | None:
+    """The smallest tried size whose time can be measured, if there is one."""
     for step in range(_STEPS, -1, -1):
         size = limit // FACTOR**step
-        if size >= FACTOR and reading(run, make(size)) >= _CLEAR_NANOSECONDS:
+        if size >= FACTOR and reading(run, make(size)) >= _MEASURABLE_NANOSECONDS:
             return size
     return None
 
 
 def _best_ratio(run: Run, small: Any, large: Any) -> float:
-    """The smallest ratio of several attempts; the first one within the limit ends them."""
+    """The smallest ratio of several attempts; stops at the first one within the limit."""
     best = float("inf")
     for _ in range(_ATTEMPTS):
         before = min(reading(run, small) for _ in range(_READINGS))

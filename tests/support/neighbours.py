@@ -1,6 +1,6 @@
-"""An organization with data of every kind, for tests in which another organization attacks it.
+"""An organization (the neighbour) with data of every kind, which another organization attacks.
 
-Every text of the neighbour contains a random mark; a response with the mark leaks its data. The
+Every text of the neighbour contains a random mark, so a response with the mark leaks its data. The
 attacker knows the neighbour's ids and the names of its schema and of one of its users.
 """
 
@@ -31,12 +31,12 @@ from tests.support.stack import Stack
 
 DATABASES = ("users", "keys")
 NAME_PREFIX = "zebra"
-"""The prefix of all names of the neighbour, so that filters match them without the mark."""
+"""The prefix of all names of the neighbour, by which filters can match them without the mark."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An organization, the mark in its texts, and by kind the values that an attacker knows."""
+    """An organization, the mark in its texts, and the values that an attacker knows, by kind."""
 
     portal_org: PortalOrganization
     mark: str
@@ -85,11 +85,11 @@ async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Nei
         for _ in range(3)
     ]
     known = {"user": users[0].id, "user_etag": users[0].etag, "user_name": users[0].user_name}
-    theirs = Client(scim._session, scim.url, key.token)
+    neighbour_scim = Client(scim._session, scim.url, key.token)
     known |= await _groups(stack, portal_org.organization_id, name, [each.id for each in users])
     connection = await SsoOrganization(operate, portal_org.organization_id, f"{name}.test").set_up()
     known |= {"sso_etag": connection.etag}
-    known |= await _tokens(stack, portal_org, theirs)
+    known |= await _tokens(stack, portal_org, neighbour_scim)
     known |= {"key": key.key.id, "organization": portal_org.organization_id}
     known |= {"schema": urn, "link": await portal_org.link(users[0])}
     await _wait_until_use_is_written(operate, key.key)
@@ -123,7 +123,7 @@ async def _groups(stack: Stack, organization_id: str, name: str, ids: list[str])
 
 
 async def _tokens(stack: Stack, portal_org: PortalOrganization, scim: Client) -> dict[str, str]:
-    """Page tokens, a cursor and a change token of the organization."""
+    """Page tokens, a SCIM cursor and a change token of the organization."""
     organization_id = portal_org.organization_id
     cursor = (await scim("GET", "/Users?cursor&count=1")).document["nextCursor"]
     known = {"cursor": cursor}

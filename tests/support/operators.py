@@ -1,4 +1,4 @@
-"""Calls of the services' gRPC API by operators and administrators, for tests that need them."""
+"""An operator's calls of the services' gRPC API."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -30,9 +30,9 @@ class PortalOrganization:
 
     async def link(self, user: users_pb2.User | None = None) -> str:
         """The token of a new sign-in link for a user, by default the administrator."""
-        who = user or self.administrator
+        recipient = user or self.administrator
         request = sessions_pb2.CreateSignInLinkRequest(
-            organization_id=self.organization_id, user_id=who.id
+            organization_id=self.organization_id, user_id=recipient.id
         )
         return (await self.operate.sessions.CreateSignInLink(request)).token
 

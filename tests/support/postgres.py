@@ -26,12 +26,12 @@ from typing import Final
 from deploy.local.postgres import NOT_DURABLE, Cluster
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
-_ROOM_BYTES: Final = 4 * 2**30
+_REQUIRED_BYTES: Final = 4 * 2**30
 
 
 @dataclass(frozen=True, slots=True)
 class Template:
-    """A migrated database that tests get copies of."""
+    """A migrated database, of which each test gets a copy."""
 
     cluster: Cluster
     name: str
@@ -77,12 +77,12 @@ class TestPostgres:
 
 
 @contextmanager
-def throw_away_postgres() -> Iterator[TestPostgres]:
-    """A running cluster in a temporary directory, not safe against power failure.
+def temporary_postgres() -> Iterator[TestPostgres]:
+    """Run a cluster in a temporary directory, without durability.
 
-    It is in memory if there is space: a fresh database then takes 25 ms instead of up to 300.
+    It is in memory if there is space: creating a database then takes 25 ms, not up to 300.
     """
-    folder = Path(tempfile.mkdtemp(prefix="pg-test-", dir=_memory()))
+    folder = Path(tempfile.mkdtemp(prefix="pg-test-", dir=_memory_folder()))
     folder.chmod(0o711)
     cluster = Cluster(folder, settings=NOT_DURABLE)
     try:
@@ -93,8 +93,8 @@ def throw_away_postgres() -> Iterator[TestPostgres]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-def _memory() -> Path | None:
-    """A file system in memory with space for a session's databases, if there is one."""
+def _memory_folder() -> Path | None:
+    """A file system in memory with space for the databases of a session, if there is one."""
     if not os.access(_SHARED_MEMORY, os.W_OK):
         return None
-    return _SHARED_MEMORY if shutil.disk_usage(_SHARED_MEMORY).free >= _ROOM_BYTES else None
+    return _SHARED_MEMORY if shutil.disk_usage(_SHARED_MEMORY).free >= _REQUIRED_BYTES else None

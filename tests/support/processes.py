@@ -1,4 +1,4 @@
-"""Child processes of tests: the signals that they inherit, and their end."""
+"""Child processes of tests: the signals that they inherit, and how they are stopped."""
 
 import signal
 import subprocess
@@ -11,10 +11,9 @@ STOP_SECONDS = 30.0
 def inherit_default_signals() -> None:
     """Let child processes start with default signal handling, however pytest was started.
 
-    An ignored signal stays ignored in every descendant, while a signal with a handler has its
-    default action again after exec(). So a handler that does nothing replaces "ignore": pytest
-    itself still survives Ctrl-C and the end of the terminal as its caller asked, and a child
-    that waits for SIGINT receives it.
+    An ignored signal stays ignored in every descendant, but a signal with a handler has its default
+    action again after exec(). So a handler that does nothing replaces "ignore": pytest itself still
+    survives Ctrl-C and the end of the terminal, as its caller wanted, and a child receives SIGINT.
     """
     for number in IGNORED_IN_BACKGROUND:
         if signal.getsignal(number) is signal.SIG_IGN:

@@ -1,4 +1,4 @@
-"""Assertions about refusals that are raised in this process."""
+"""Assertions about refusals that code in this process raises."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -11,7 +11,7 @@ from chassis.errors import Refusal, RefusalKind
 
 @contextmanager
 def raises_refusal(kind: RefusalKind[*tuple[Any, ...]]) -> Iterator[pytest.ExceptionInfo[Refusal]]:
-    """The block ends with a refusal of exactly this kind."""
+    """Assert that the block raises a refusal of exactly this kind."""
     with pytest.raises(Refusal) as caught:
         yield caught
     assert caught.value.kind is kind

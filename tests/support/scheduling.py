@@ -1,8 +1,8 @@
 """How pytest-xdist spreads the tests over its workers.
 
-A worker takes whole files, because a file shares fixtures. Files that share a fixture that is
-costly go to one worker together. The longest files start first, so that no worker runs one of them
-alone at the end.
+A worker takes complete files, because the tests of a file share fixtures. Files that share an
+expensive fixture go to the same worker. The longest files start first, so that no worker runs one
+of them alone at the end.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ import pytest
 from xdist.scheduler import LoadScopeScheduling
 
 TOGETHER: Final = ("tests/integration/image",)
-"""Folders whose tests share a fixture of the session that takes minutes: the image."""
+"""Folders whose tests share a session fixture that takes minutes: building the image."""
 LONGEST: Final = (
     "tests/end_to_end/scim/test_openapi.py",
     "tests/integration/local/test_supervisor.py",
@@ -48,7 +48,7 @@ def scope_of(node_id: str) -> str:
 
 
 def priority(file: str) -> int:
-    """A rank to sort files by; the longest has the smallest."""
+    """The rank by which files are sorted; the longest file has the smallest rank."""
     return LONGEST.index(file) if file in LONGEST else len(LONGEST)
 
 
@@ -61,11 +61,11 @@ class ByFile(LoadScopeScheduling):
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    first: dict[str, int] = {}
+    ranks: dict[str, int] = {}
     for item in items:
         scope, rank = scope_of(item.nodeid), priority(item.nodeid.partition("::")[0])
-        first[scope] = min(rank, first.get(scope, rank))
-    items.sort(key=lambda item: first[scope_of(item.nodeid)])
+        ranks[scope] = min(rank, ranks.get(scope, rank))
+    items.sort(key=lambda item: ranks[scope_of(item.nodeid)])
 
 
 @pytest.hookimpl(optionalhook=True)

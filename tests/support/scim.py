@@ -1,4 +1,4 @@
-"""The smallest client: what was sent and what came back, nothing hidden."""
+"""A minimal SCIM client, which returns every response unchanged."""
 
 import json
 from collections.abc import AsyncIterator, Mapping
@@ -16,7 +16,7 @@ SCIM = "application/scim+json"
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """An answer; `document` is its body as JSON, None when it is empty."""
+    """A response; `document` is its JSON body, or None if the body is empty."""
 
     status: int
     document: Any
@@ -32,14 +32,14 @@ class Client:
         self.token = token
 
     async def __call__(self, method: str, path: str, body: object = None, **headers: str) -> Reply:
-        """Send a request with the key, or with the headers given (`If_Match` → `If-Match`)."""
-        given = {name.replace("_", "-"): value for name, value in headers.items()}
+        """Send a request with the key; `headers` replace defaults (`If_Match` → `If-Match`)."""
+        additional = {name.replace("_", "-"): value for name, value in headers.items()}
         data = body if isinstance(body, bytes | None) else json.dumps(body).encode()
         async with self._session.request(
             method,
             URL(self.url + path, encoded=True),
             data=data,
-            headers={"Authorization": f"Bearer {self.token}", "Content-Type": SCIM, **given},
+            headers={"Authorization": f"Bearer {self.token}", "Content-Type": SCIM, **additional},
             allow_redirects=False,
         ) as response:
             content = await response.read()

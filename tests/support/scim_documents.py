@@ -1,4 +1,4 @@
-"""SCIM requests that tests of several modules send, and what they read from the responses."""
+"""SCIM requests that several test modules send, and helpers to read the responses."""
 
 from typing import Any
 from uuid import uuid4
@@ -10,6 +10,7 @@ ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 
 
 def person(**attributes: object) -> dict[str, Any]:
+    """A new user with a random userName."""
     return {"schemas": [USER], "userName": f"{uuid4().hex}@corp.test", **attributes}
 
 
@@ -72,10 +73,12 @@ PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
 
 
 def refusal(reply: Reply) -> tuple[int, str | None]:
+    """The status and scimType of an error response."""
     return reply.status, reply.document.get("scimType")
 
 
 def patch(op: str, path: str | None = None, value: object = None) -> dict[str, Any]:
+    """A PatchOp message with one operation."""
     operation = {"op": op, "path": path, "value": value}
-    given = {name: each for name, each in operation.items() if each is not None}
-    return {"schemas": [PATCH_OP], "Operations": [given]}
+    present = {name: member for name, member in operation.items() if member is not None}
+    return {"schemas": [PATCH_OP], "Operations": [present]}

@@ -1,4 +1,4 @@
-"""The gateway's SCIM endpoint in this process, behind a real socket."""
+"""The gateway's SCIM endpoint in this process, on a real socket."""
 
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager

@@ -1,4 +1,4 @@
-"""What tests of refusals share."""
+"""Assertions about SCIM errors."""
 
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -10,7 +10,7 @@ from gateway.scim.errors import ScimError
 
 @contextmanager
 def refused(status: int, scim_type: str | None, *mentions: str) -> Iterator[None]:
-    """The block is refused this way, with a detail that names each of the things mentioned."""
+    """Assert that the block raises this SCIM error, whose detail contains all of `mentions`."""
     with pytest.raises(ScimError) as caught:
         yield
     assert (caught.value.status, caught.value.scim_type) == (status, scim_type)
@@ -18,7 +18,7 @@ def refused(status: int, scim_type: str | None, *mentions: str) -> Iterator[None
         assert mention in caught.value.detail
 
 
-def assert_refused(refusal: ScimError) -> None:
-    """It is the client's fault, and it says which."""
+def assert_client_error(refusal: ScimError) -> None:
+    """Assert that an error has a 4xx status and a detail."""
     assert 400 <= refusal.status < 500
     assert refusal.detail

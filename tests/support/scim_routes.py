@@ -1,4 +1,4 @@
-"""The routes of the SCIM endpoint, without anything behind them."""
+"""The routes of the SCIM endpoint, without backends."""
 
 from typing import Any
 
@@ -9,6 +9,8 @@ from gateway.api.users import Users
 
 
 def table() -> RouteTable:
-    """The service's own; who answers is of no matter here."""
-    nobody: Any = None
-    return endpoints({"Users": Users(nobody), "Groups": Groups(nobody)}, nobody, nobody)
+    """The route table of the service. Its handlers must not be called."""
+    no_backend: Any = None
+    return endpoints(
+        {"Users": Users(no_backend), "Groups": Groups(no_backend)}, no_backend, no_backend
+    )

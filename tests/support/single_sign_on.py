@@ -1,4 +1,4 @@
-"""Organizations with single sign-on, whose identity provider is simulated by the tests."""
+"""Organizations with single sign-on and a simulated identity provider."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -91,7 +91,7 @@ class SsoOrganization:
 
 @dataclass(frozen=True, slots=True)
 class Person:
-    """A user, and the object identifier of the identity provider."""
+    """A user, and the user's object identifier at the identity provider."""
 
     user_id: str
     email: str
@@ -117,7 +117,7 @@ class StartedSignIn:
     relay_state: str
 
     def statement(self, person: Person, **changes: Any) -> Statement:
-        """The identity provider's valid statement about a person, with changes."""
+        """A valid statement of the identity provider about a person, with changes."""
         return Statement(
             acs_url=self.browser.base_url + ACS_PATH,
             request_id=self.request.id,
@@ -127,7 +127,7 @@ class StartedSignIn:
         ).with_changes(**changes)
 
     def signed_response(self, person: Person, **changes: Any) -> Element:
-        """A signed response with that statement."""
+        """A response with a signed assertion of that statement."""
         return signed(self.statement(person, **changes), self.sso_org.pair)
 
     async def finish(self, response: Element | bytes | str, **changes: Any) -> Page:
@@ -141,7 +141,7 @@ class StartedSignIn:
 
 
 def started_sign_in(sso_org: SsoOrganization, browser: Browser, page: Page) -> StartedSignIn:
-    """Parse the redirect to the identity provider."""
+    """Parse the redirect to the identity provider, which started a sign-in."""
     assert page.status == 303, page.text
     query = parse_qs(urlsplit(page.location).query, strict_parsing=True)
     request = read_authn_request(page.location)

@@ -1,6 +1,6 @@
 """Hooks of pytest for a run in CI: a skipped test is a failure there.
 
-With pytest-xdist they act in the controller, whose terminal reporter has the reports of all
+With pytest-xdist they act only in the controller, whose terminal reporter has the reports of all
 workers. A worker has no terminal reporter.
 """
 
@@ -10,7 +10,7 @@ import pytest
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Print why the run fails; pytest itself lists the skipped tests with reasons."""
+    """Print why the run fails; pytest itself lists the skipped tests and their reasons."""
     if os.environ.get("CI") and terminalreporter.stats.get("skipped"):
         terminalreporter.write_line("CI is set, and tests were skipped: the run fails.")
 

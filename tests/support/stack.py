@@ -1,4 +1,4 @@
-"""The whole system as started by `make run`, for end-to-end tests."""
+"""The complete system as `make run` starts it, for end-to-end tests."""
 
 import os
 import re
@@ -44,7 +44,7 @@ class Stack:
         return file.read_text()
 
     def service_port(self, name: str) -> int:
-        """The port that a service last logged."""
+        """The port that a service logged last: it changes with each restart."""
         ports = [listening_port(line.encode()) for line in self.log(name).splitlines()]
         return [port for port in ports if port is not None][-1]
 
@@ -60,7 +60,7 @@ class Stack:
         return f"postgresql://{role}:{password}@{HOST}:{port}/{database}"
 
     def pid(self, word: str) -> int:
-        """The id of the process with the word in its command line: `usersvc`, `postgres`, …"""
+        """The id of the child whose command line contains the word: `usersvc`, `postgres`, …"""
         own = Path(f"/proc/{self.supervisor.pid}")
         children = (own / "task" / own.name / "children").read_text().split()
         found = [pid for pid in children if word in Path(f"/proc/{pid}/cmdline").read_text()]

@@ -1,4 +1,4 @@
-"""Waiting for a condition, with a deadline, where a test must not sleep for a fixed time."""
+"""Waiting for conditions with a deadline, because tests must not sleep for a fixed time."""
 
 import asyncio
 import inspect
@@ -8,7 +8,7 @@ from typing import TypeVar
 
 T = TypeVar("T")
 DEADLINE_SECONDS = 60.0
-"""How long a condition may take on a busy machine. A passing test does not wait this long."""
+"""The time that a condition may take on a busy machine; a passing test needs far less."""
 POLL_SECONDS = 0.01
 
 
@@ -54,7 +54,7 @@ async def quiescent(
 ) -> T:
     """Return a reading once it has not changed for `quiet_seconds`.
 
-    For "nothing more happens", which no event announces.
+    Use it to wait until nothing more happens, which no event announces.
     """
     deadline = time.monotonic() + seconds
     last, since = reading(), time.monotonic()
@@ -83,7 +83,7 @@ async def turn_loop(turns: int = 3) -> None:
 
 
 async def pace(seconds: float) -> None:
-    """Wait between two actions where the interval itself is the subject.
+    """Wait for a fixed time where the time itself is part of the test.
 
     Examples: a slow client, a server that answers late, a time limit that must pass.
     """
@@ -91,5 +91,5 @@ async def pace(seconds: float) -> None:
 
 
 def pause(seconds: float) -> None:
-    """Wait between two actions like `pace`, for blocking code."""
+    """Wait for a fixed time like `pace`, for blocking code."""
     time.sleep(seconds)

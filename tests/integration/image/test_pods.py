@@ -12,7 +12,7 @@ from tests.support.image.shared import Image
 from tests.support.k8s.alerts import family, metrics_in_use
 from tests.support.k8s.manifests import REGIONS, SERVICES
 from tests.support.k8s.tools import ROOT
-from tests.support.postgres import throw_away_postgres
+from tests.support.postgres import temporary_postgres
 
 pytestmark = pytest.mark.timeout(600)
 
@@ -24,7 +24,7 @@ def region(image: Image, tmp_path_factory: pytest.TempPathFactory) -> Iterator[R
     for parent in (folder, folder.parent, folder.parent.parent):
         parent.chmod(0o755)  # other users must be able to read it
     with (
-        throw_away_postgres() as postgres,
+        temporary_postgres() as postgres,
         running_region(
             "us",
             namespace=REGIONS["us"],

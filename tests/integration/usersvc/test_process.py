@@ -16,7 +16,7 @@ from grpc import StatusCode
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_status import rpc_status
 
-from tests.support.postgres import throw_away_postgres
+from tests.support.postgres import temporary_postgres
 from tests.support.usersvc.process import ROOT, running_process
 from tests.support.usersvc.user_calls import NOBODY, create, delete, get, refused, update
 from tests.support.waiting import eventually
@@ -44,7 +44,7 @@ def away():
 
 
 async def test_lost_database_is_reported_and_recovery_is_noticed():
-    with throw_away_postgres() as postgres:
+    with temporary_postgres() as postgres:
         cluster = postgres.cluster
         url = cluster.create_role_and_database("users", "users_owner", "secret")
         await migrate(url)

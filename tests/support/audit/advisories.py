@@ -1,7 +1,7 @@
-"""A stand-in for PyPI's advisories: a server that the client reaches as it would reach PyPI.
+"""A stand-in for PyPI's advisories, which pip-audit reaches through a proxy.
 
-pip-audit connects to one host by https. Here it does so through a proxy, whose certificate is
-signed by an authority that the client trusts.
+pip-audit connects to one host by HTTPS. The proxy terminates this connection with a certificate of
+an authority that pip-audit trusts here.
 """
 
 import json
@@ -25,20 +25,20 @@ Vulnerabilities = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class Advisories:
-    """The advisories by package; other packages are not found."""
+    """The advisories by package; PyPI does not know other packages."""
 
     known: Mapping[str, Vulnerabilities]
     silent: bool = False
-    """Accept requests but never answer."""
+    """Whether requests are accepted but never answered."""
 
 
 @contextmanager
 def advisory_server(advisories: Advisories, folder: Path) -> Iterator[dict[str, str]]:
-    """The environment of a client that reads these advisories instead of PyPI's."""
+    """Serve advisories; yields the environment of a client that reads them instead of PyPI's."""
     files = Authority().issue(folder / "certificate", HOST)
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(files.certificate, files.key)
-    over = Event()
+    stopped = Event()
 
     class Proxy(BaseHTTPRequestHandler):
         def do_CONNECT(self) -> None:
@@ -52,7 +52,7 @@ def advisory_server(advisories: Advisories, folder: Path) -> Iterator[dict[str, 
 
         def do_GET(self) -> None:
             if advisories.silent:
-                over.wait()
+                stopped.wait()
                 return
             found = re.fullmatch(r"/pypi/([^/]+)/[^/]+/json", self.path)
             assert found
@@ -65,7 +65,7 @@ def advisory_server(advisories: Advisories, folder: Path) -> Iterator[dict[str, 
             self.wfile.write(text)
 
         def log_message(self, *_: object) -> None:
-            """No log: the client reports errors."""
+            """Do not log: the client reports errors."""
 
     Proxy.protocol_version = "HTTP/1.1"
     with ThreadingHTTPServer(("127.0.0.1", 0), Proxy) as server:
@@ -74,7 +74,7 @@ def advisory_server(advisories: Advisories, folder: Path) -> Iterator[dict[str, 
         try:
             yield environment(server.server_port, files.authority, folder)
         finally:
-            over.set()
+            stopped.set()
             server.shutdown()
 
 

@@ -1,4 +1,4 @@
-"""All three services in this process, wired by their own `serve`, over TLS and PostgreSQL."""
+"""All three services in this process, wired by their own `serve`, with TLS and PostgreSQL."""
 
 import asyncio
 from collections.abc import AsyncIterator, Coroutine
@@ -34,7 +34,7 @@ SERVICES = ("keysvc", "usersvc", "gateway")
 
 @dataclass
 class Service:
-    """A running service."""
+    """A running service, its log entries and its supervisor."""
 
     name: str
     capture: LogCapture = field(default_factory=LogCapture)
@@ -69,7 +69,7 @@ class Service:
 
 
 class Region:
-    """The services with helpers for tests."""
+    """The services of a region, and one organization with a key."""
 
     def __init__(self, folder: Path, keys_url: str, users_url: str) -> None:
         self.folder = folder
@@ -99,7 +99,7 @@ class Region:
     ) -> AsyncIterator[grpc.aio.Channel]:
         """A connected channel of an operator, or of another caller.
 
-        The first attempt to connect may fail on a busy machine; gRPC makes another.
+        The first attempt to connect may fail on a busy machine; then gRPC retries.
         """
         files = self.authority.issue(self.folder / f"as-{name}", name)
         certificates = Certificates(files, service.log)
@@ -108,15 +108,15 @@ class Region:
                 await channel.channel_ready()
             yield channel
 
-    async def start(self, ends: AsyncExitStack, names: tuple[str, ...]) -> None:
+    async def start(self, exits: AsyncExitStack, names: tuple[str, ...]) -> None:
         """Start services, each with an admin port."""
         for name in names:
             service = self.services[name]
             await service.run(self._serve(name, service))
-            ends.push_async_callback(service.end)
+            exits.push_async_callback(service.end)
         if "keysvc" in names:
             await until(lambda: bool(self.keysvc.logged("key feed connected")))
-            await self._make_key()
+            await self._create_organization()
 
     def _serve(self, name: str, service: Service) -> Coroutine[Any, Any, None]:
         prefix = name.upper()
@@ -141,14 +141,14 @@ class Region:
             keysvc.settings.Settings.read(variables), service.log, service.stop
         )
 
-    async def _make_key(self) -> None:
+    async def _create_organization(self) -> None:
         async with self.channel(self.keysvc) as channel:
             organizations = keys_pb2_grpc.OrganizationServiceStub(channel)
             organization = keys_pb2.Organization(display_name="Acme")
-            made = await organizations.CreateOrganization(
+            created = await organizations.CreateOrganization(
                 keys_pb2.CreateOrganizationRequest(organization=organization), timeout=10
             )
-            self.organization_id = made.organization.id
+            self.organization_id = created.organization.id
             integrations = keys_pb2_grpc.IntegrationServiceStub(channel)
             await integrations.ActivateIntegration(
                 keys_pb2.ActivateIntegrationRequest(organization_id=self.organization_id)
@@ -157,11 +157,11 @@ class Region:
 
     async def generate_key(self) -> None:
         async with self.channel(self.keysvc) as channel:
-            answer = await keys_pb2_grpc.KeyServiceStub(channel).GenerateKey(
+            response = await keys_pb2_grpc.KeyServiceStub(channel).GenerateKey(
                 keys_pb2.GenerateKeyRequest(organization_id=self.organization_id, created_by="ann"),
                 timeout=10,
             )
-        self.key, self.token = answer.key, answer.token
+        self.key, self.token = response.key, response.token
 
     async def revoke_key(self) -> None:
         async with self.channel(self.keysvc) as channel:
@@ -181,24 +181,24 @@ class Region:
             )
 
     async def request(self, method: str, path: str, body: object = None) -> int:
-        """The status of a request of SCIM."""
+        """Send a SCIM request; returns the status of the response."""
         url = f"http://127.0.0.1:{self.gateway.port}{TENANT_PATH}{path}"
         headers = {"Authorization": f"Bearer {self.token}"}
         async with (
             aiohttp.ClientSession(headers=headers) as session,
-            session.request(method, url, json=body) as answer,
+            session.request(method, url, json=body) as response,
         ):
-            await answer.read()
-            return answer.status
+            await response.read()
+            return response.status
 
     async def admin(self, service: Service, path: str) -> tuple[int, str]:
-        """What a service's admin port answers."""
+        """The status and body of a response of a service's admin port."""
         address = service.address("admin listening", "address")
         async with (
             aiohttp.ClientSession() as session,
-            session.get(f"http://{address}{path}") as answer,
+            session.get(f"http://{address}{path}") as response,
         ):
-            return answer.status, await answer.text()
+            return response.status, await response.text()
 
     async def fetch(self, service: str, statement: str, *arguments: object) -> Any:
         """A value in a service's database."""
@@ -217,7 +217,7 @@ async def running_region(
     monkeypatch: pytest.MonkeyPatch,
     names: tuple[str, ...] = SERVICES,
 ) -> AsyncIterator[Region]:
-    """Run services until the end of the block; what they log is kept."""
+    """Run services until the end of the block, and capture their log entries."""
     region = Region(folder, keys_url, users_url)
     monkeypatch.setattr(
         chassis.observability.log, "configure", lambda name, _: region.services[name].log
@@ -227,13 +227,13 @@ async def running_region(
         (usersvc.wiring, region.usersvc),
         (gateway.wiring, region.gateway),
     ):
-        monkeypatch.setattr(module, "Supervisor", _remembered(service))
-    async with AsyncExitStack() as ends:
-        await region.start(ends, names)
+        monkeypatch.setattr(module, "Supervisor", _capturing_supervisor(service))
+    async with AsyncExitStack() as exits:
+        await region.start(exits, names)
         yield region
 
 
-def _remembered(service: Service) -> Any:
+def _capturing_supervisor(service: Service) -> Any:
     def make(*arguments: Any) -> chassis.concurrency.supervisor.Supervisor:
         service.tasks = chassis.concurrency.supervisor.Supervisor(*arguments)
         return service.tasks

@@ -10,7 +10,7 @@ from gateway.scim.errors import ScimError
 from gateway.scim.filter import simplify
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
 from gateway.scim.search import SearchRequest
-from tests.support.scim_errors import assert_refused, refused
+from tests.support.scim_errors import assert_client_error, refused
 
 TYPES = (USER, GROUP)
 
@@ -242,4 +242,4 @@ def test_any_search_body_is_a_query_or_refused(document):
         if query.filter is not None:
             simplify.parse(TYPES, query.filter)
     except ScimError as refusal:
-        assert_refused(refusal)
+        assert_client_error(refusal)

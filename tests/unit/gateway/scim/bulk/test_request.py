@@ -13,7 +13,7 @@ from gateway.scim.bulk.response import Result, bulk_response
 from gateway.scim.errors import ScimError, invalid_value
 from gateway.scim.responses import dumps
 from tests.support.growth import FACTOR, LIMIT, ratio
-from tests.support.scim_errors import assert_refused, refused
+from tests.support.scim_errors import assert_client_error, refused
 
 BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 ENTERPRISE = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
@@ -240,7 +240,7 @@ def test_any_body_is_refused_or_planned_with_one_run_per_operation(operations, l
     try:
         request = bulk.parse({"Operations": operations, "failOnErrors": limit})
     except ScimError as refusal:
-        assert_refused(refusal)
+        assert_client_error(refusal)
         return
     steps = plan(request.operations)
     runs = [step.index for step in steps if isinstance(step, Run)]
