@@ -30,7 +30,7 @@ async def act(keysvc: Replica, organization_id: str, actor: audit_pb2.Actor) -> 
 
 
 async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
-    answer = await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", *arguments)
+    answer = await asyncio.to_thread(Keysvc(keys_url).run_json, "erase-person", *arguments)
     assert MARKER not in json.dumps(answer)  # the result is archived, so it must not have names
     return answer
 
@@ -52,14 +52,14 @@ async def test_erasure_removes_a_person_and_keeps_the_actions(
     await act(keysvc, acme, audit_pb2.Actor(id=NAME.upper(), display_name=NAME))
     await act(keysvc, acme, other)
     operator, db = Keysvc(keys_url), await asyncpg.connect(keys_url)
-    await asyncio.to_thread(operator.answer, "generate-key", acme, "--created-by", MARKER)
+    await asyncio.to_thread(operator.run_json, "generate-key", acme, "--created-by", MARKER)
     await db.execute("ANALYZE")
     marks = f"{MARKER}|{ADDRESS}"
     columns = pairs(PERSONAL["keysvc"])
     assert [column for column in columns if not await count_rows_with(db, *column, marks)] == []
     arguments = ("erase-person", acme, USER_ID, "--also", NAME, "--also", MARKER)
 
-    done = await asyncio.to_thread(operator.answer, *arguments)
+    done = await asyncio.to_thread(operator.run_json, *arguments)
 
     assert done == {
         "dry_run": False,
@@ -81,7 +81,7 @@ async def test_erasure_removes_a_person_and_keeps_the_actions(
     samples = await db.fetch("SELECT to_jsonb(s)::text FROM pg_stats AS s")
     await db.close()
     assert MARKER not in " ".join(row[0] for row in samples).lower()
-    assert (await asyncio.to_thread(operator.answer, *arguments))["erased"] == rows(0, 0)
+    assert (await asyncio.to_thread(operator.run_json, *arguments))["erased"] == rows(0, 0)
 
 
 async def test_erasure_keeps_and_reports_a_user_with_the_same_name(keysvc: Replica, keys_url: str):
@@ -155,7 +155,7 @@ async def test_erasure_leaves_other_organizations_unchanged(keysvc: Replica, key
     await act(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME))
     before = await shown(keysvc, acme)
 
-    await asyncio.to_thread(Keysvc(keys_url).answer, "erase-person", globex, USER_ID)
+    await asyncio.to_thread(Keysvc(keys_url).run_json, "erase-person", globex, USER_ID)
 
     assert await shown(keysvc, acme) == before
 
@@ -165,7 +165,7 @@ async def test_erasure_finds_operators_by_displayed_and_given_name(
     keysvc: Replica, keys_url: str, shown: str
 ):
     acme = await keysvc.create()
-    await asyncio.to_thread(Keysvc(keys_url).answer, "generate-key", acme, "--created-by", "Ann")
+    await asyncio.to_thread(Keysvc(keys_url).run_json, "generate-key", acme, "--created-by", "Ann")
 
     assert (await erase(keys_url, acme, shown))["erased"] == rows(1, 1)
 
