@@ -62,14 +62,14 @@ class Checkout:
 
     def check(self, **environment: str) -> tuple[int, str]:
         """The exit code and the output."""
-        done = subprocess.run(
+        result = subprocess.run(
             (self.folder / ".ci/breaking", BUF),
             env={**os.environ, **environment},
             capture_output=True,
             text=True,
             check=False,
         )
-        return done.returncode, done.stdout + done.stderr
+        return result.returncode, result.stdout + result.stderr
 
 
 @pytest.fixture

@@ -74,17 +74,17 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
 
 @pytest.mark.parametrize(("ci", "code"), [("true", 1), ("", 0)])
 def test_skipped_test_fails_a_parallel_run_only_in_ci(tmp_path: Path, ci: str, code: int):
-    done = run(tmp_path, SKIPPED, CI=ci)
+    result = run(tmp_path, SKIPPED, CI=ci)
 
-    assert done.returncode == code, done.stdout
-    assert ("CI is set, and tests were skipped" in done.stdout) is bool(code)
-    assert "1 skipped" in done.stdout.splitlines()[-1]
+    assert result.returncode == code, result.stdout
+    assert ("CI is set, and tests were skipped" in result.stdout) is bool(code)
+    assert "1 skipped" in result.stdout.splitlines()[-1]
 
 
 def test_exclusive_test_overlaps_no_other_test(tmp_path: Path):
-    done = run(tmp_path, INTERVALS, CI="")
+    result = run(tmp_path, INTERVALS, CI="")
 
-    assert done.returncode == 0, done.stdout
+    assert result.returncode == 0, result.stdout
     lines = [json.loads(line) for line in (tmp_path / "intervals").read_text().splitlines()]
     assert len(lines) == 13
     for name, began, ended in lines:

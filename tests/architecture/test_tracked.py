@@ -8,5 +8,5 @@ ROOT = Path(__file__).parents[2]
 
 def test_no_ignored_file_is_tracked():
     command = ("git", "ls-files", "--cached", "--ignored", "--exclude-standard")
-    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
-    assert done.stdout.splitlines() == []
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    assert result.stdout.splitlines() == []

@@ -89,13 +89,13 @@ class RunningSupervisor:
 
     def child(self, module: str) -> psutil.Process:
         """The descendant that runs a module."""
-        return next(p for p in descendants(self.process.pid) if module in p.cmdline())
+        return next(child for child in descendants(self.process.pid) if module in child.cmdline())
 
     def postgres(self) -> psutil.Process:
         return next(
-            p
-            for p in psutil.Process(self.process.pid).children()
-            if p.cmdline() and p.cmdline()[0].endswith("/postgres")
+            child
+            for child in psutil.Process(self.process.pid).children()
+            if child.cmdline() and child.cmdline()[0].endswith("/postgres")
         )
 
     def stop(self, number: signal.Signals = signal.SIGINT) -> int:
