@@ -33,8 +33,8 @@ Outcome = tuple[int, str | None]
 
 
 @pytest.fixture
-async def filled(scim: Client) -> Client:
-    """A client of an organization that has people and groups, with values and without."""
+async def populated(scim: Client) -> Client:
+    """A client whose organization has users and groups, with and without optional values."""
     for sent in (person(), person(**FULL_USER)):
         user = await scim("POST", "/Users", sent)
         members = [{"value": user.document["id"]}, {"value": "nobody"}]

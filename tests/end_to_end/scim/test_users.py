@@ -3,10 +3,10 @@
 from uuid import uuid4
 
 from tests.support.scim import Client
-from tests.support.scim_documents import ENTERPRISE, FULL_USER, USER, person
+from tests.support.scim_documents import ENTERPRISE, FULL_USER, LIST, USER, person
 
 
-async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim: Client):
+async def test_all_attributes_of_a_user_are_stored_and_returned(scim: Client):
     sent = person(**FULL_USER)
 
     created = await scim("POST", "/Users", sent)
@@ -35,7 +35,7 @@ async def test_everything_that_rfc_7643_says_of_a_user_is_kept_and_returned(scim
     assert read.document == created.document
 
 
-async def test_a_put_replaces_all_that_it_names_and_clears_what_it_leaves_out(scim: Client):
+async def test_put_replaces_user_and_clears_omitted_attributes(scim: Client):
     created = await scim("POST", "/Users", person(**FULL_USER))
     user_name = created.document["userName"]
 
@@ -120,7 +120,7 @@ async def test_read_with_current_if_none_match_is_304(scim: Client):
     assert (read.status, read.document) == (304, None)
 
 
-async def test_only_the_attributes_that_were_asked_for_are_returned(scim: Client):
+async def test_only_requested_attributes_are_returned(scim: Client):
     created = await scim("POST", "/Users", person(**FULL_USER))
     path = f"/Users/{created.document['id']}"
 
