@@ -7,6 +7,7 @@ lock back every SWITCH_SECONDS, so other requests are handled during a long comp
 import asyncio
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from time import thread_time
 from typing import Final, TypeVar
 
@@ -61,7 +62,8 @@ class ComputeWorker:
 
         def release(_: "Future[Result]") -> None:
             # Release the slot when the thread is free, even if the request was cancelled earlier.
-            loop.call_soon_threadsafe(self._slots.release, organization_id)
+            with suppress(RuntimeError):  # the event loop is closed: the process ends
+                loop.call_soon_threadsafe(self._slots.release, organization_id)
 
         future.add_done_callback(release)
         try:

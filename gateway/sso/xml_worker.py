@@ -2,7 +2,8 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import suppress
 from typing import Final, ParamSpec, TypeVar
 
 from gateway.sso.refusals import SignInError
@@ -33,7 +34,12 @@ class XmlWorker:
         self._free -= 1
         loop = asyncio.get_running_loop()
         future = self._threads.submit(function, *arguments, **named)
-        future.add_done_callback(lambda _: loop.call_soon_threadsafe(self._release))
+
+        def release(_: "Future[Result]") -> None:
+            with suppress(RuntimeError):  # the event loop is closed: the process ends
+                loop.call_soon_threadsafe(self._release)
+
+        future.add_done_callback(release)
         try:
             return await asyncio.wrap_future(future)
         finally:

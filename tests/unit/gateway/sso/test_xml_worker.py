@@ -43,3 +43,17 @@ async def test_cancelled_call_keeps_its_slot_until_the_thread_is_free():
         await worker.run(finish.wait, 10)
     finish.set()
     worker.close()
+
+
+def test_function_that_outlives_the_event_loop_reports_nothing(caplog):
+    worker, finish = XmlWorker(threads=1, max_queued=0), threading.Event()
+
+    async def begin_and_cancel() -> None:
+        task = asyncio.create_task(worker.run(finish.wait, 10))
+        await asyncio.sleep(0)
+        task.cancel()
+
+    asyncio.run(begin_and_cancel())
+    finish.set()
+    worker._threads.shutdown(wait=True)
+    assert caplog.records == []
