@@ -2,6 +2,7 @@
 
 import json
 import subprocess
+from pathlib import Path
 
 import pytest
 
@@ -48,24 +49,24 @@ def test_api_groups_without_schema_are_known():
     assert found == CUSTOM_RESOURCE_GROUPS
 
 
-@pytest.mark.parametrize("overlay", OVERLAYS)
-def test_manifests_pass_checkov(overlay, tmp_path):
-    file = tmp_path / "rendered.yaml"
-    file.write_text(text(overlay))
-    skipped = SKIPPED | (SKIPPED_IN_KIND if overlay == "kind" else {})
-    command = [deploy_tool("checkov"), "--file", str(file), "--framework", "kubernetes"]
-    command += ["--skip-download", "--quiet", "--compact", "--output", "json"]
-    command += ["--skip-check", ",".join(skipped)]
+def test_manifests_pass_checkov(tmp_path):
+    command = [deploy_tool("checkov"), "--framework", "kubernetes", "--skip-download", "--quiet"]
+    command += ["--compact", "--output", "json", "--skip-check", ",".join(SKIPPED)]
+    for overlay in OVERLAYS:  # in one run, because checkov takes seconds to start
+        file = tmp_path / f"{overlay}.yaml"
+        file.write_text(text(overlay))
+        command += ["--file", str(file)]
 
     result = subprocess.run(command, capture_output=True, text=True, check=False)
 
     report = json.loads(result.stdout)
     failed = [
-        (check["check_id"], check["check_name"], check["resource"])
+        (Path(check["file_path"]).stem, check["check_id"], check["check_name"], check["resource"])
         for check in report["results"]["failed_checks"]
+        if not ("/kind.yaml" in check["file_path"] and check["check_id"] in SKIPPED_IN_KIND)
     ]
     assert failed == []
-    assert report["summary"]["passed"] > 300
+    assert report["summary"]["passed"] > 300 * len(OVERLAYS)
     assert report["summary"]["parsing_errors"] == 0
 
 
