@@ -1,4 +1,4 @@
-"""Limits of the edge: clients exceed those of a real Envoy, configured from the manifests."""
+"""Limits of a real Envoy that is configured from the manifests: each test exceeds one."""
 
 import asyncio
 from collections import Counter
@@ -21,11 +21,11 @@ from tests.support.waiting import eventually, pace
 USERS = floods.PATH
 UNUSED_ADDRESS = ("127.0.0.1", 1)
 CUSTOMERS, REQUESTS = 60, 25
-"""Each customer sends as many requests as Entra sends in a second."""
+"""Each customer sends as many requests as Entra sends per second."""
 
 
 @asynccontextmanager
-async def refusing(status: int) -> AsyncIterator[tuple[str, int]]:
+async def refusing_gateway(status: int) -> AsyncIterator[tuple[str, int]]:
     """Stand in for the gateway with a server that refuses every request."""
 
     async def refuse(_: web.Request) -> web.Response:
@@ -43,7 +43,7 @@ async def refusing(status: int) -> AsyncIterator[tuple[str, int]]:
 
 
 def with_rate_limit(requests: int) -> EdgeObjects:
-    """An edge that accepts this number of requests from each address in an hour."""
+    """The objects of an edge that accepts this many requests per hour from each address."""
     objects = us()
     for policy in objects.policies.values():
         for rule in policy["rateLimit"]["local"]["rules"]:
@@ -52,7 +52,7 @@ def with_rate_limit(requests: int) -> EdgeObjects:
 
 
 def with_short_timeouts() -> EdgeObjects:
-    """An edge whose timeouts are shortened to half a second."""
+    """The objects of an edge whose timeouts are half a second."""
     objects = us()
     objects.client["spec"]["timeout"]["http"]["requestReceivedTimeout"] = "0.5s"
     for route in objects.routes:
@@ -61,27 +61,27 @@ def with_short_timeouts() -> EdgeObjects:
     return objects
 
 
-async def over_the_rate(folder: Path, path: str) -> aiohttp.ClientResponse:
+async def send_over_the_rate(folder: Path, path: str) -> aiohttp.ClientResponse:
     with running_edge(with_rate_limit(1), folder, UNUSED_ADDRESS) as edge:
         async with edge.session() as http:
             await http.get(edge.url(path))
-            return await with_body(await http.get(edge.url(path)))
+            return await read_completely(await http.get(edge.url(path)))
 
 
-async def without_gateway(folder: Path, path: str) -> aiohttp.ClientResponse:
+async def send_without_gateway(folder: Path, path: str) -> aiohttp.ClientResponse:
     with running_edge(us(), folder, UNUSED_ADDRESS) as edge:
         async with edge.session() as http:
-            return await with_body(await http.get(edge.url(path)))
+            return await read_completely(await http.get(edge.url(path)))
 
 
-async def with_slow_gateway(folder: Path, path: str) -> aiohttp.ClientResponse:
+async def send_to_slow_gateway(folder: Path, path: str) -> aiohttp.ClientResponse:
     async with stand_in_gateway(2) as gateway:
         with running_edge(with_short_timeouts(), folder, gateway) as edge:
             async with edge.session() as http:
-                return await with_body(await http.get(edge.url(path)))
+                return await read_completely(await http.get(edge.url(path)))
 
 
-async def with_slow_body(folder: Path, path: str) -> aiohttp.ClientResponse:
+async def send_slow_body(folder: Path, path: str) -> aiohttp.ClientResponse:
     async def slow_body() -> AsyncIterator[bytes]:
         for _ in range(100):
             yield b" "
@@ -89,39 +89,39 @@ async def with_slow_body(folder: Path, path: str) -> aiohttp.ClientResponse:
 
     with running_edge(with_short_timeouts(), folder, UNUSED_ADDRESS) as edge:
         async with edge.session() as http:
-            return await with_body(await http.post(edge.url(path), data=slow_body()))
+            return await read_completely(await http.post(edge.url(path), data=slow_body()))
 
 
-async def with_large_body(folder: Path, path: str) -> aiohttp.ClientResponse:
+async def send_large_body(folder: Path, path: str) -> aiohttp.ClientResponse:
     limit = bytes_of(us().policies["scim"]["requestBuffer"]["limit"])
     with running_edge(us(), folder, UNUSED_ADDRESS) as edge:
         async with edge.session() as http:
-            return await with_body(await http.post(edge.url(path), data=b" " * (limit + 1)))
+            return await read_completely(await http.post(edge.url(path), data=b" " * (limit + 1)))
 
 
-async def with_body(answer: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
-    await answer.read()
-    return answer
+async def read_completely(response: aiohttp.ClientResponse) -> aiohttp.ClientResponse:
+    await response.read()
+    return response
 
 
 @pytest.mark.parametrize(
     ("send_request", "status", "retry_after"),
     [
-        (with_slow_body, 408, None),
-        (with_large_body, 413, None),
-        (over_the_rate, 429, "1"),
-        (without_gateway, 503, "2"),
-        (with_slow_gateway, 504, "2"),
+        (send_slow_body, 408, None),
+        (send_large_body, 413, None),
+        (send_over_the_rate, 429, "1"),
+        (send_without_gateway, 503, "2"),
+        (send_to_slow_gateway, 504, "2"),
     ],
 )
 async def test_edge_refusal_is_a_scim_error_with_retry_after(
     send_request, status, retry_after, tmp_path
 ):
-    answer = await send_request(tmp_path, USERS)
+    response = await send_request(tmp_path, USERS)
 
-    assert (answer.status, answer.content_type) == (status, "application/scim+json")
-    assert answer.headers.get("Retry-After") == retry_after
-    error = await answer.json(content_type=None)
+    assert (response.status, response.content_type) == (status, "application/scim+json")
+    assert response.headers.get("Retry-After") == retry_after
+    error = await response.json(content_type=None)
     detail = error.pop("detail")
     assert error == {"schemas": [ERROR_URN], "status": str(status)}
     assert detail.endswith(".")
@@ -129,26 +129,28 @@ async def test_edge_refusal_is_a_scim_error_with_retry_after(
 
 @pytest.mark.parametrize(
     ("send_request", "status"),
-    [(over_the_rate, 429), (without_gateway, 503), (with_slow_gateway, 504)],
+    [(send_over_the_rate, 429), (send_without_gateway, 503), (send_to_slow_gateway, 504)],
 )
-async def test_edge_refusal_of_a_page_is_text_with_advice_to_wait(send_request, status, tmp_path):
-    answer = await send_request(tmp_path, "/login/")
+async def test_edge_refusal_of_a_page_is_plain_text_with_retry_advice(
+    send_request, status, tmp_path
+):
+    response = await send_request(tmp_path, "/login/")
 
-    assert (answer.status, answer.content_type) == (status, "text/plain")
-    assert "Wait a moment, then load the page again." in await answer.text()
-    assert answer.headers["Retry-After"]
+    assert (response.status, response.content_type) == (status, "text/plain")
+    assert "Wait a moment, then load the page again." in await response.text()
+    assert response.headers["Retry-After"]
 
 
 @pytest.mark.parametrize("status", [408, 413, 429, 503, 504])
-async def test_refusal_by_the_gateway_passes_unchanged(status, tmp_path):
-    async with refusing(status) as gateway:
+async def test_refusal_by_the_gateway_passes_the_edge_unchanged(status, tmp_path):
+    async with refusing_gateway(status) as gateway:
         with running_edge(us(), tmp_path, gateway) as edge:
             async with edge.session() as http:
-                answer = await http.get(edge.url(USERS))
-                text = await answer.text()
+                response = await http.get(edge.url(USERS))
+                text = await response.text()
 
-    assert (answer.status, text) == (status, "text of the gateway")
-    assert answer.headers["Retry-After"] == "7"
+    assert (response.status, text) == (status, "text of the gateway")
+    assert response.headers["Retry-After"] == "7"
 
 
 async def test_customers_behind_one_address_are_not_rate_limited(tmp_path):
@@ -161,14 +163,16 @@ async def test_customers_behind_one_address_are_not_rate_limited(tmp_path):
 
                 async def customer() -> list[aiohttp.ClientResponse]:
                     return [
-                        await with_body(await http.get(url, server_hostname=edge.host))
+                        await read_completely(await http.get(url, server_hostname=edge.host))
                         for _ in range(REQUESTS)
                     ]
 
-                answers = await asyncio.gather(*(customer() for _ in range(CUSTOMERS)))
+                responses = await asyncio.gather(*(customer() for _ in range(CUSTOMERS)))
 
-    assert Counter(one.status for each in answers for one in each) == {200: CUSTOMERS * REQUESTS}
-    names = {name.lower() for name in answers[0][0].headers}
+    assert Counter(response.status for each in responses for response in each) == {
+        200: CUSTOMERS * REQUESTS
+    }
+    names = {name.lower() for name in responses[0][0].headers}
     # Such headers would reveal the traffic of other customers.
     assert not {name for name in names if "ratelimit" in name}
 
@@ -187,11 +191,11 @@ async def test_request_over_the_rate_is_refused_before_its_body_is_read(tmp_path
     assert line == b"HTTP/1.1 429 Too Many Requests\r\n"
 
 
-async def test_connection_over_the_limit_is_closed_until_one_ends(tmp_path):
+async def test_connection_over_the_limit_is_closed_until_a_slot_is_free(tmp_path):
     objects = us()
     objects.client["spec"]["connection"]["connectionLimit"]["value"] = 3
     with running_edge(objects, tmp_path, UNUSED_ADDRESS) as edge:
-        # Retry: Envoy may still count the connection that found its port open.
+        # Retry: Envoy may still count the connection that checked whether it listens.
         first = [await connect_when_accepted(edge) for _ in range(3)]
         fourth = await connect_if_accepted(edge)
         first.pop()[1].transport.abort()
@@ -203,7 +207,7 @@ async def test_connection_over_the_limit_is_closed_until_one_ends(tmp_path):
 
 
 async def connect_if_accepted(edge: Edge) -> floods.Connection | None:
-    """Open a connection on which the edge answers; None if the edge closes it."""
+    """Open a connection and get a response on it; None if the edge closes the connection."""
     with suppress(ConnectionError, asyncio.IncompleteReadError):
         reader, writer = await floods.connect(edge, "http/1.1")
         writer.write(f"GET {USERS} HTTP/1.1\r\nHost: {edge.host}\r\n\r\n".encode())
@@ -216,7 +220,7 @@ async def connect_when_accepted(edge: Edge) -> floods.Connection:
     return await eventually(lambda: connect_if_accepted(edge), what="a slot for another connection")
 
 
-async def test_http_2_settings_are_those_of_the_policy(tmp_path):
+async def test_edge_announces_the_http_2_settings_of_its_policy(tmp_path):
     http2 = us().client["spec"]["http2"]
     with running_edge(us(), tmp_path, UNUSED_ADDRESS) as edge:
         settings = await floods.settings_of(edge)

@@ -61,21 +61,21 @@ def test_envoy_accepts_the_configuration_of_every_region(overlay, tmp_path, edge
 
 async def test_scim_request_reaches_the_gateway_with_its_key(edge: Edge, tenant: Stack):
     async with edge.session() as http:
-        answers = [
+        responses = [
             await http.get(edge.url(USERS), headers={"Authorization": f"Bearer {token}"})
             for token in (tenant.token, "nonsense")
         ]
 
-    assert [answer.status for answer in answers] == [200, 401]
-    assert answers[0].headers["Content-Type"] == "application/scim+json"
+    assert [response.status for response in responses] == [200, 401]
+    assert responses[0].headers["Content-Type"] == "application/scim+json"
 
 
 async def test_page_has_a_strict_transport_security_header(edge: Edge):
     async with edge.session() as http:
-        answer = await http.get(edge.url("/login/"))
+        response = await http.get(edge.url("/login/"))
 
-    assert answer.status == 200
-    assert answer.headers["Strict-Transport-Security"] == "max-age=31536000"
+    assert response.status == 200
+    assert response.headers["Strict-Transport-Security"] == "max-age=31536000"
 
 
 def test_scim_request_over_http_2_reaches_the_gateway(edge: Edge, tenant: Stack):
@@ -95,15 +95,15 @@ async def test_grpc_health_check_reaches_the_service(edge: Edge):
     async with grpc.aio.secure_channel(
         f"127.0.0.1:{edge.port}", credentials, options=options
     ) as channel:
-        answer = await health_pb2_grpc.HealthStub(channel).Check(
+        response = await health_pb2_grpc.HealthStub(channel).Check(
             health_pb2.HealthCheckRequest(), timeout=10
         )
 
-    assert answer.status == health_pb2.HealthCheckResponse.SERVING
+    assert response.status == health_pb2.HealthCheckResponse.SERVING
 
 
 @pytest.mark.parametrize(
-    ("version", "agreed"),
+    ("version", "negotiated"),
     [
         (ssl.TLSVersion.TLSv1, None),
         (ssl.TLSVersion.TLSv1_1, None),
@@ -112,16 +112,16 @@ async def test_grpc_health_check_reaches_the_service(edge: Edge):
     ],
 )
 @pytest.mark.filterwarnings("ignore::DeprecationWarning")
-def test_tls_versions_below_1_2_are_refused(edge: Edge, version, agreed):
+def test_tls_versions_below_1_2_are_refused(edge: Edge, version, negotiated):
     context = edge.context()
     context.minimum_version, context.maximum_version = version, version
     context.set_ciphers("ALL:@SECLEVEL=0")  # otherwise OpenSSL does not offer the old versions
 
-    if agreed is None:
+    if negotiated is None:
         with pytest.raises(ssl.SSLError, match="PROTOCOL_VERSION"):
             handshake(edge, context)
     else:
-        assert handshake(edge, context)[0] == agreed
+        assert handshake(edge, context)[0] == negotiated
 
 
 def test_edge_prefers_http_2(edge: Edge):
@@ -132,7 +132,7 @@ def test_edge_prefers_http_2(edge: Edge):
 
 
 def handshake(edge: Edge, context: ssl.SSLContext, name: str = HOST) -> tuple[str, str]:
-    """The TLS version and the application protocol that both sides agree on."""
+    """The negotiated TLS version and application protocol."""
     with (
         socket.create_connection(("127.0.0.1", edge.port), 10) as plain,
         context.wrap_socket(plain, server_hostname=name) as secure,
@@ -148,30 +148,30 @@ def test_server_name_of_the_other_region_is_refused(edge: Edge):
 async def test_host_header_of_the_other_region_gets_404(edge: Edge, tenant: Stack):
     headers = {"Authorization": f"Bearer {tenant.token}", "Host": "app.qa.com"}
     async with edge.session() as http:
-        answer = await http.get(edge.url(USERS), headers=headers)
+        response = await http.get(edge.url(USERS), headers=headers)
 
-    assert answer.status == 404
-    assert "WWW-Authenticate" not in answer.headers  # the request did not reach the gateway
+    assert response.status == 404
+    assert "WWW-Authenticate" not in response.headers  # the request did not reach the gateway
 
 
 @pytest.mark.parametrize("path", ["/", "/healthz", "/readyz", "/metrics", "/webhooks/ad/v1"])
 async def test_paths_other_than_scim_and_the_portal_get_404(edge: Edge, path):
     async with edge.session() as http:
-        answer = await http.get(edge.url(path))
+        response = await http.get(edge.url(path))
 
-    assert answer.status == 404
-    assert "X-Request-Id" not in answer.headers
+    assert response.status == 404
+    assert "X-Request-Id" not in response.headers
 
 
 async def test_body_over_the_limit_gets_413_from_the_gateway(edge: Edge, tenant: Stack):
-    answer = await send(edge, tenant, MAX_BODY_BYTES + 1)
-    assert (answer.status, answer.content_type) == (413, "application/scim+json")
+    response = await send(edge, tenant, MAX_BODY_BYTES + 1)
+    assert (response.status, response.content_type) == (413, "application/scim+json")
 
 
 async def test_body_over_the_edge_limit_does_not_reach_the_gateway(edge: Edge, tenant: Stack):
-    answer = await send(edge, tenant, 2 * MAX_BODY_BYTES + 1)
-    assert (answer.status, answer.content_type) == (413, "application/scim+json")
-    assert "X-Request-Id" not in answer.headers
+    response = await send(edge, tenant, 2 * MAX_BODY_BYTES + 1)
+    assert (response.status, response.content_type) == (413, "application/scim+json")
+    assert "X-Request-Id" not in response.headers
 
 
 async def send(edge: Edge, tenant: Stack, size: int) -> aiohttp.ClientResponse:
@@ -182,15 +182,15 @@ async def send(edge: Edge, tenant: Stack, size: int) -> aiohttp.ClientResponse:
 
 async def test_only_an_address_over_its_rate_gets_429(tmp_path):
     objects = us()
-    (scim,) = (one for one in objects.backend if one["metadata"]["name"] == "scim")
+    (scim,) = (policy for policy in objects.backend if policy["metadata"]["name"] == "scim")
     for rule in scim["spec"]["rateLimit"]["local"]["rules"]:
         rule["limit"] = {"requests": 3, "unit": "Hour"}
 
     async with stand_in_gateway(0) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
-            async with edge.session("127.0.0.1") as one, edge.session("127.0.0.2") as other:
-                greedy = [(await one.get(edge.url(USERS))).status for _ in range(5)]
-                modest = [(await other.get(edge.url(USERS))).status for _ in range(3)]
+            async with edge.session("127.0.0.1") as first, edge.session("127.0.0.2") as second:
+                greedy = [(await first.get(edge.url(USERS))).status for _ in range(5)]
+                modest = [(await second.get(edge.url(USERS))).status for _ in range(3)]
 
     assert (greedy, modest) == ([200, 200, 200, 429, 429], [200, 200, 200])
 
@@ -204,9 +204,9 @@ async def test_slow_response_of_the_gateway_gets_504(tmp_path):
     async with stand_in_gateway(5) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
             async with edge.session() as http:
-                answer = await http.get(edge.url(USERS))
+                response = await http.get(edge.url(USERS))
 
-    assert answer.status == 504
+    assert response.status == 504
 
 
 async def test_slow_request_gets_408(tmp_path):
@@ -221,18 +221,18 @@ async def test_slow_request_gets_408(tmp_path):
     async with stand_in_gateway(0) as gateway:
         with running_edge(objects, tmp_path, gateway) as edge:
             async with edge.session() as http:
-                answer = await http.post(edge.url(USERS), data=slow_body())
+                response = await http.post(edge.url(USERS), data=slow_body())
 
-    assert answer.status == 408
+    assert response.status == 408
 
 
 async def test_access_log_has_requests_but_no_keys_or_personal_data(edge: Edge, tenant: Stack):
     query = '?filter=userName eq "ann@corp.test"'
     async with edge.session() as http:
         headers = {"Authorization": f"Bearer {tenant.token}"}
-        answer = await http.get(edge.url(USERS + query), headers=headers)
+        response = await http.get(edge.url(USERS + query), headers=headers)
 
-    line = await asyncio.to_thread(logged_line, edge.access_log, answer.headers["X-Request-Id"])
+    line = await asyncio.to_thread(logged_line, edge.access_log, response.headers["X-Request-Id"])
 
     assert (line["host"], line["method"], line["status"]) == (HOST, "GET", 200)
     assert line["route"] == "scim/0"
@@ -245,7 +245,8 @@ async def test_access_log_has_requests_but_no_keys_or_personal_data(edge: Edge, 
 def logged_line(log: Path, request_id: str) -> dict[str, object]:
     """The log line of a request. Envoy writes it with a delay."""
     found = wait_until(
-        lambda: [x for x in log.read_text().splitlines() if request_id in x], what=log.read_text
+        lambda: [line for line in log.read_text().splitlines() if request_id in line],
+        what=log.read_text,
     )
     line: dict[str, object] = json.loads(found[0])
     return line

@@ -52,27 +52,27 @@ async def statuses_of(edge: Edge, sent: bytes) -> list[int]:
         while part := await asyncio.wait_for(reader.read(2**16), QUIET_SECONDS * 10):
             text += part
     writer.close()
-    return [int(each) for each in re.findall(rb"HTTP/1\.[01] (\d{3})", text)]
+    return [int(status) for status in re.findall(rb"HTTP/1\.[01] (\d{3})", text)]
 
 
 async def test_ambiguous_request_is_refused_or_forwarded_as_one(edge: Edge, tenant: Stack):
     host = b"Host: " + edge.host.encode()
 
-    async def sent(shape: bytes) -> list[int]:
+    async def statuses_for(shape: bytes) -> list[int]:
         text = (shape + SECOND).replace(b"KEY", tenant.token.encode())
-        # Another user name: the gateway's own tests need the first one not to exist.
+        # Another user name: the gateway's own tests need the original one to be unused.
         text = text.replace(b"Host: a", host).replace(b"smuggler", b"traveler")
         return await statuses_of(edge, text)
 
     found = dict(
         zip(
             REJECTED,
-            await asyncio.gather(*(sent(shape) for shape in REJECTED.values())),
+            await asyncio.gather(*(statuses_for(shape) for shape in REJECTED.values())),
             strict=True,
         )
     )
 
-    # The gateway refuses a CR within a header; then the bytes that follow are not a request.
+    # The gateway refuses a CR in a header, and then the rest as an invalid request.
     assert found.pop("CR in a header") == [400, 400]
     forwarded = {name: statuses for name, statuses in found.items() if len(statuses) > 1}
     assert forwarded.keys() == REWRITTEN

@@ -15,7 +15,7 @@ from tests.support.image.shared import Image
 def image() -> Iterator[Image]:
     """The image of this checkout."""
     need_tools()
-    # Not below pytest's folder, which is kept: the image has a thousand files of Debian.
+    # Not in pytest's folder, which pytest keeps: the image has a thousand Debian files.
     folder = Path(tempfile.mkdtemp(prefix="image-test-", dir="/var/tmp"))
     folder.chmod(0o711)
     try:

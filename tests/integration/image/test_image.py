@@ -11,7 +11,7 @@ from tests.support.k8s.tools import ROOT, deploy_tool
 
 pytestmark = pytest.mark.timeout(600)
 
-_INSIDE = """
+_INSPECTION = """
 import importlib.util, json, os, pathlib, shutil
 programs = ("pip", "pip3", "gcc", "cc", "ld", "make")
 tools = ("pip", "setuptools", "wheel", "grpc_tools", "pytest", "deploy", "tests")
@@ -35,10 +35,10 @@ def test_dockerfile_passes_hadolint():
 
 
 def test_image_has_no_build_tools_or_installers(image: Image):
-    looked = image.store.run(image.name, "-c", _INSIDE, options=("--entrypoint", "python3"))
+    result = image.store.run(image.name, "-c", _INSPECTION, options=("--entrypoint", "python3"))
 
-    assert looked.stderr == ""
-    assert json.loads(looked.stdout) == {
+    assert result.stderr == ""
+    assert json.loads(result.stdout) == {
         "user": [65532, 65532],
         "programs": [],
         "modules": [],
@@ -47,7 +47,7 @@ def test_image_has_no_build_tools_or_installers(image: Image):
     }
 
 
-def test_image_has_labels(image: Image):
+def test_image_has_labels_user_and_entrypoint(image: Image):
     found = json.loads(image.store.buildah("inspect", "--type", "image", image.name))
 
     config = found["OCIv1"]["config"]
@@ -67,11 +67,11 @@ def test_image_has_labels(image: Image):
     assert config["Entrypoint"] == ["/usr/bin/python3", "-m"]
 
 
-def test_same_sources_give_same_layers(image: Image):
-    again = build(image.store, image.wheelhouse, "localhost/provisioning:again", "--no-cache")
+def test_same_sources_produce_identical_layers(image: Image):
+    rebuilt = build(image.store, image.wheelhouse, "localhost/provisioning:again", "--no-cache")
 
     first, second = (
         json.loads(image.store.buildah("inspect", "--type", "image", name))["OCIv1"]["rootfs"]
-        for name in (image.name, again)
+        for name in (image.name, rebuilt)
     )
     assert first == second

@@ -1,4 +1,4 @@
-"""Production's manifests without a cluster: every container runs, behind Envoy."""
+"""Every container of production's manifests runs without a cluster, behind Envoy."""
 
 import json
 import re
@@ -49,11 +49,11 @@ def token(region: Region) -> str:
     return str(key["token"])
 
 
-def test_migration_is_repeatable_beside_running_release(region: Region):
-    finished = [region.run_job(f"{name}-migrate") for name in ("usersvc", "keysvc")]
+def test_migration_job_can_run_again_beside_the_running_release(region: Region):
+    jobs = [region.run_job(f"{name}-migrate") for name in ("usersvc", "keysvc")]
 
-    assert [one.returncode for one in finished] == [0, 0]
-    assert "000" not in "".join(one.stdout for one in finished)  # no migration was pending
+    assert [job.returncode for job in jobs] == [0, 0]
+    assert "000" not in "".join(job.stdout for job in jobs)  # no migration was pending
     assert region.probe("usersvc", "readinessProbe") == 200
 
 
@@ -62,14 +62,14 @@ def test_entra_provisions_people_through_edge(region: Region, token: str):
     assert url == "https://cloudacademy.com/webhooks/ad/v1/scim"
     python = str(ROOT / ".venv/bin/python")
 
-    finished = client(
+    result = client(
         *(region, python, "-m", "tools.entra", "--people", "20", "--json"),
         TENANT_URL=url,
         SECRET_TOKEN=token,
         PYTHONPATH=f"{ROOT}:{ROOT / 'build'}",
     )
 
-    assert finished.returncode == 0, finished.stdout + finished.stderr
+    assert result.returncode == 0, result.stdout + result.stderr
     for name in SERVICES:
         assert token not in region.log(name)
     assert token not in (region.folder / "access.log").read_text()
@@ -82,15 +82,15 @@ def test_key_use_records_address_of_client_not_of_edge(region: Region, token: st
     keysvc = ("python3", "-m", "keysvc")
     organization = region.organization
 
-    def uses() -> list[str]:
+    def last_used_address() -> str:
         (key,) = region.execute("keysvc", *keysvc, "list-keys", organization)["keys"]
-        return [key.get("last_used_address", "")]
+        return str(key.get("last_used_address", ""))
 
-    eventually(lambda: uses() != [""], lambda: str(uses()))
-    assert uses() == [region.hosts.address]
+    eventually(lambda: last_used_address() != "", last_used_address)
+    assert last_used_address() == region.hosts.address
 
 
-def test_pods_have_every_metric_of_alerts_and_dashboard(region: Region, token: str):
+def test_pods_expose_every_metric_of_alerts_and_dashboard(region: Region, token: str):
     found = {
         match[1]
         for name in SERVICES
@@ -102,7 +102,7 @@ def test_pods_have_every_metric_of_alerts_and_dashboard(region: Region, token: s
     assert {name for name in metrics_in_use() if family(name) not in found} == set()
 
 
-def test_log_line_of_pod_is_json(region: Region, token: str):
+def test_every_log_line_of_a_pod_is_a_json_object(region: Region, token: str):
     for name in SERVICES:
         lines = region.log(name).splitlines()
         assert lines

@@ -78,25 +78,27 @@ def requirements() -> str:
     return subprocess.run([*command, str(LOCK)], capture_output=True, text=True, check=True).stdout
 
 
-once = cache(requirements)
+cached_requirements = cache(requirements)
 
 
-def run_sbom(*arguments: str, of: str = "") -> subprocess.CompletedProcess[str]:
-    """The output of the Dockerfile's step for it."""
+def run_sbom(*arguments: str, source: str = "") -> subprocess.CompletedProcess[str]:
+    """Run the script with which the Dockerfile creates the bill of materials."""
     script = [sys.executable, str(ROOT / "deploy/image/sbom.py"), *arguments]
-    return subprocess.run(script, input=of or once(), capture_output=True, text=True, check=False)
+    return subprocess.run(
+        script, input=source or cached_requirements(), capture_output=True, text=True, check=False
+    )
 
 
 def test_sbom_has_every_locked_requirement_with_hashes():
     first = run_sbom("1.2.3")
     document = check(first.stdout)
     assert document["metadata"]["component"]["version"] == "1.2.3"
-    assert first.stdout == run_sbom("1.2.3", of=requirements()).stdout
+    assert first.stdout == run_sbom("1.2.3", source=requirements()).stdout
 
 
-@pytest.mark.parametrize("form", ["debian", "distroless"])
-def test_sbom_has_packages_of_either_kind_of_base(form: str, tmp_path: Path):
-    if form == "debian":
+@pytest.mark.parametrize("layout", ["debian", "distroless"])
+def test_sbom_lists_the_packages_of_both_base_layouts(layout: str, tmp_path: Path):
+    if layout == "debian":
         (tmp_path / "status").write_text(STATUS)
     else:
         (tmp_path / "status.d").mkdir()
@@ -107,9 +109,9 @@ def test_sbom_has_packages_of_either_kind_of_base(form: str, tmp_path: Path):
 
 
 def test_sbom_rejects_base_without_packages(tmp_path: Path):
-    done = run_sbom("1.2.3", str(tmp_path))
-    assert (done.returncode, done.stdout) == (1, "")
-    assert done.stderr == f"sbom: {tmp_path} lists no package\n"
+    result = run_sbom("1.2.3", str(tmp_path))
+    assert (result.returncode, result.stdout) == (1, "")
+    assert result.stderr == f"sbom: {tmp_path} lists no package\n"
 
 
 @pytest.mark.timeout(600)

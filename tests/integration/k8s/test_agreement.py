@@ -56,21 +56,20 @@ DATABASES = {"usersvc": "users", "keysvc": "keys"}
 KUBELET_RESERVE_SECONDS = 5
 POOLS = 2
 """The two pools of a service; each waits for running statements when it closes."""
-ENTRAS_REQUESTS_PER_SECOND = 25
-CUSTOMERS_OF_AN_ADDRESS = 120
-"""Customers whose Entra requests may come from one address through one proxy at the same time."""
-BURSTS_OF_AN_ADDRESS = 6
+ENTRA_REQUESTS_PER_SECOND = 25
+CUSTOMERS_PER_ADDRESS = 120
+"""Customers whose Entra may send requests from one address through one proxy at the same time."""
+BURSTS_PER_ADDRESS = 6
 """Customers that may use their whole burst at the same time."""
 REFUSAL_CPU_SECONDS = 113e-6
-"""CPU seconds of the most expensive rejection (no key or an unknown path, with its log line, over
-300
-connections). A known key over its rate takes 65e-6 (docs/performance.md)."""
-IDLE_CONNECTION = 14 * 2**10
+"""CPU seconds of the most expensive rejection: no key or an unknown path, with its log line, over
+300 connections. The rejection of a known key over its rate takes 65e-6 (docs/performance.md)."""
+IDLE_CONNECTION_BYTES = 14 * 2**10
 """Bytes that Envoy 1.40 needs for an idle TLS connection (measured with 2,000)."""
 SIGN_ON_PATHS = ("/login/enterprise/", "/labs/social/complete/saml/")
 
 
-def most_at_once(deployment: Manifest) -> int:
+def max_rollout_replicas(deployment: Manifest) -> int:
     """The maximum number of replicas in a rollout; Kubernetes adds 25 % by default."""
     replicas: int = deployment["replicas"]
     surge = deployment.get("strategy", {}).get("rollingUpdate", {}).get("maxSurge", "25%")
@@ -86,11 +85,11 @@ def regions() -> Iterator[tuple[str, str]]:
             yield overlay, namespace
 
 
-everywhere = pytest.mark.parametrize(("overlay", "namespace"), list(regions()))
+each_region = pytest.mark.parametrize(("overlay", "namespace"), list(regions()))
 each_service = pytest.mark.parametrize("name", SERVICES)
 
 
-class Recorded(Mapping[str, str]):
+class RecordingEnvironment(Mapping[str, str]):
     """Environment variables that record which of them were read."""
 
     def __init__(self, values: Mapping[str, str]) -> None:
@@ -108,29 +107,32 @@ class Recorded(Mapping[str, str]):
         return len(self._values)
 
 
-@everywhere
+@each_region
 def test_namespace_is_named_after_region_and_holds_all_objects(overlay, namespace):
     cluster_wide = {"Namespace", "GatewayClass"}
     region = find(overlay, "Namespace", namespace)["metadata"]["name"].removeprefix("cloudacademy-")
 
-    assert [one for one in rendered(overlay) if one["kind"] not in cluster_wide] == [
-        one for one in rendered(overlay) if one["metadata"].get("namespace") in namespaces(overlay)
+    objects = rendered(overlay)
+    assert [manifest for manifest in objects if manifest["kind"] not in cluster_wide] == [
+        manifest
+        for manifest in objects
+        if manifest["metadata"].get("namespace") in namespaces(overlay)
     ]
     for service in ("gateway", "keysvc"):
         variables = environment(find(overlay, "Deployment", service, namespace), overlay, namespace)
         assert variables[f"{service.upper()}_REGION"] == region
 
 
-@everywhere
+@each_region
 @each_service
 def test_process_reads_every_variable_of_its_manifest(overlay, namespace, name):
     workload = find(overlay, "Deployment", name, namespace)
-    variables = Recorded(environment(workload, overlay, namespace))
+    variables = RecordingEnvironment(environment(workload, overlay, namespace))
 
     settings = READERS[name](variables)
 
-    given = {one for one in variables if one.startswith(f"{name.upper()}_")}
-    assert given - variables.read == set()
+    own = {variable for variable in variables if variable.startswith(f"{name.upper()}_")}
+    assert own - variables.read == set()
     ports = {port["name"]: port["containerPort"] for port in container(workload)["ports"]}
     server = settings if name == "gateway" else settings.server
     assert (server.listen.host, server.listen.port) == (
@@ -143,42 +145,42 @@ def test_process_reads_every_variable_of_its_manifest(overlay, namespace, name):
     assert {str(path.parent) for path in (server.tls.certificate, server.tls.authority)} <= mounted
 
 
-@everywhere
+@each_region
 def test_selectors_match_intended_pods(overlay, namespace):
     labels = {
-        one["metadata"]["name"]: pod(one)["metadata"]["labels"]
-        for one in workloads(overlay, namespace)
+        workload["metadata"]["name"]: pod(workload)["metadata"]["labels"]
+        for workload in workloads(overlay, namespace)
     }
 
-    def found(selector: Manifest) -> list[str]:
-        return [name for name, given in labels.items() if selects(selector, given)]
+    def selected_by(selector: Manifest) -> list[str]:
+        return [name for name, own_labels in labels.items() if selects(selector, own_labels)]
 
     for name in SERVICES:
         deployment = find(overlay, "Deployment", name, namespace)["spec"]
         service = find(overlay, "Service", name, namespace)["spec"]
         budget = find(overlay, "PodDisruptionBudget", name, namespace)["spec"]
         scaler = find(overlay, "HorizontalPodAutoscaler", name, namespace)["spec"]
-        assert found(deployment["selector"]) == [name]
-        assert found({"matchLabels": service["selector"]}) == [name]
-        assert found(budget["selector"]) == [name]
+        assert selected_by(deployment["selector"]) == [name]
+        assert selected_by({"matchLabels": service["selector"]}) == [name]
+        assert selected_by(budget["selector"]) == [name]
         spreads = deployment["template"]["spec"]["topologySpreadConstraints"]
         assert [spread["topologyKey"] for spread in spreads] == [
             "topology.kubernetes.io/zone",
             "kubernetes.io/hostname",
         ]
         for spread in spreads:
-            assert found(spread["labelSelector"]) == [name]
+            assert selected_by(spread["labelSelector"]) == [name]
         assert budget["maxUnavailable"] >= 1  # otherwise no node could be drained
         assert scaler["scaleTargetRef"]["name"] == name
         assert "replicas" not in deployment
     for monitor in of_kind(overlay, "PodMonitor", namespace):
         if monitor["metadata"]["name"] == "processes":
-            assert sorted(found(monitor["spec"]["selector"])) == sorted(SERVICES)
+            assert sorted(selected_by(monitor["spec"]["selector"])) == sorted(SERVICES)
 
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])
 @each_service
-def test_deployments_survive_zone_failure_and_node_drain(overlay, name):
+def test_deployment_survives_zone_failure_and_node_drain(overlay, name):
     replicas = find(overlay, "HorizontalPodAutoscaler", name)["spec"]["minReplicas"]
     budget = find(overlay, "PodDisruptionBudget", name)["spec"]
 
@@ -186,14 +188,14 @@ def test_deployments_survive_zone_failure_and_node_drain(overlay, name):
     assert replicas > budget["maxUnavailable"]
 
 
-@everywhere
+@each_region
 def test_gateway_trusts_exactly_one_proxy_for_client_address(overlay, namespace):
     variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     assert gateway.settings.read(variables).proxies == 1
 
 
-@everywhere
+@each_region
 @each_service
 def test_ports_and_probes_match_container(overlay, namespace, name):
     workload = find(overlay, "Deployment", name, namespace)
@@ -214,7 +216,7 @@ def test_ports_and_probes_match_container(overlay, namespace, name):
         assert service["clusterIP"] == "None"
 
 
-@everywhere
+@each_region
 def test_gateway_calls_services_by_names_of_their_certificates(overlay, namespace):
     variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
@@ -226,9 +228,9 @@ def test_gateway_calls_services_by_names_of_their_certificates(overlay, namespac
         assert name in certificate["dnsNames"]
 
 
-@everywhere
+@each_region
 @each_service
-def test_each_process_has_certificate_of_regional_authority(overlay, namespace, name):
+def test_process_has_certificate_of_regional_authority(overlay, namespace, name):
     workload = find(overlay, "Deployment", name, namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
     certificate = find(overlay, "Certificate", name, namespace)["spec"]
@@ -243,7 +245,7 @@ def test_each_process_has_certificate_of_regional_authority(overlay, namespace, 
     assert certificate["duration"] == "2160h"
 
 
-@everywhere
+@each_region
 def test_saml_signing_key_is_mounted(overlay, namespace):
     workload = find(overlay, "Deployment", "gateway", namespace)
     volumes = {volume["name"]: volume for volume in pod(workload)["spec"]["volumes"]}
@@ -262,18 +264,18 @@ def test_saml_signing_key_outlives_cluster(overlay):
     secret = find(overlay, "ExternalSecret", "gateway-saml")["spec"]
 
     assert "gateway-saml" not in {
-        one["spec"]["secretName"] for one in of_kind(overlay, "Certificate")
+        certificate["spec"]["secretName"] for certificate in of_kind(overlay, "Certificate")
     }
     assert secret["target"]["name"] == "gateway-saml"
     remote_key = f"provisioning/{overlay}/gateway"
-    assert {one["secretKey"]: one["remoteRef"] for one in secret["data"]} == {
+    assert {entry["secretKey"]: entry["remoteRef"] for entry in secret["data"]} == {
         "tls.key": {"key": remote_key, "property": "SAML_KEY"},
         "tls.crt": {"key": remote_key, "property": "SAML_CERTIFICATE"},
     }
 
 
 @pytest.mark.parametrize("namespace", namespaces("kind"))
-def test_saml_signing_key_on_laptop_is_created_once(namespace):
+def test_saml_signing_key_of_kind_cluster_is_created_once(namespace):
     certificate = find("kind", "Certificate", "saml", namespace)["spec"]
 
     assert certificate["secretName"] == "gateway-saml"
@@ -284,45 +286,45 @@ def test_saml_signing_key_on_laptop_is_created_once(namespace):
     }
 
 
-@everywhere
+@each_region
 def test_pods_are_restricted_and_have_no_cluster_access(overlay, namespace):
     for workload in workloads(overlay, namespace):
-        spec, only = pod(workload)["spec"], container(workload)
+        spec, main = pod(workload)["spec"], container(workload)
         account = find(overlay, "ServiceAccount", spec["serviceAccountName"], namespace)
         assert account["automountServiceAccountToken"] is False
         assert spec["automountServiceAccountToken"] is False
         assert spec["securityContext"]["runAsNonRoot"] is True
         assert spec["securityContext"]["seccompProfile"] == {"type": "RuntimeDefault"}
-        assert only["securityContext"] == {
+        assert main["securityContext"] == {
             "allowPrivilegeEscalation": False,
             "readOnlyRootFilesystem": True,
             "capabilities": {"drop": ["ALL"]},
         }
-        assert set(only["resources"]["requests"]) == set(only["resources"]["limits"])
+        assert set(main["resources"]["requests"]) == set(main["resources"]["limits"])
     (labels,) = (
-        one["metadata"]["labels"]
-        for one in of_kind(overlay, "Namespace")
-        if one["metadata"]["name"] == namespace
+        manifest["metadata"]["labels"]
+        for manifest in of_kind(overlay, "Namespace")
+        if manifest["metadata"]["name"] == namespace
     )
     assert labels["pod-security.kubernetes.io/enforce"] == "restricted"
 
 
-@everywhere
+@each_region
 @each_service
 def test_termination_grace_period_covers_drain(overlay, namespace, name):
     workload = find(overlay, "Deployment", name, namespace)
-    waits = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
+    pre_stop_seconds = container(workload)["lifecycle"]["preStop"]["sleep"]["seconds"]
     if name == "gateway":
-        drains = http_server.DRAIN_SECONDS
+        drain_seconds = http_server.DRAIN_SECONDS
     else:
-        drains = SHUTDOWN_DELAY_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
+        drain_seconds = SHUTDOWN_DELAY_SECONDS + DRAIN_SECONDS + POOLS * STATEMENT_SECONDS
 
     grace = pod(workload)["spec"]["terminationGracePeriodSeconds"]
 
-    assert grace >= waits + drains + KUBELET_RESERVE_SECONDS
+    assert grace >= pre_stop_seconds + drain_seconds + KUBELET_RESERVE_SECONDS
 
 
-@everywhere
+@each_region
 def test_migration_runs_service_image_and_bypasses_pooler(overlay, namespace):
     for name, database in DATABASES.items():
         job, deployment = (
@@ -337,7 +339,7 @@ def test_migration_runs_service_image_and_bypasses_pooler(overlay, namespace):
         READERS[name](environment(job, overlay, namespace))
 
 
-@everywhere
+@each_region
 def test_database_urls_use_existing_names_and_verify_certificates(overlay, namespace):
     for name, database in DATABASES.items():
         cluster = find(overlay, "Cluster", database, namespace)["spec"]
@@ -351,11 +353,11 @@ def test_database_urls_use_existing_names_and_verify_certificates(overlay, names
         assert url.hostname == pooler["metadata"]["name"]
         assert url.hostname in cluster["certificates"]["serverAltDNSNames"]
         assert listen.hostname == f"{database}-rw"
-        for one in (url, listen):
-            assert one.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
+        for database_url in (url, listen):
+            assert database_url.query == "sslmode=verify-full&sslrootcert=/database/ca.crt"
 
 
-@everywhere
+@each_region
 def test_database_logs_no_personal_data(overlay, namespace):
     for database in DATABASES.values():
         cluster = find(overlay, "Cluster", database, namespace)["spec"]
@@ -366,8 +368,8 @@ def test_database_logs_no_personal_data(overlay, namespace):
         assert parameters["log_parameter_max_length_on_error"] == "0"
 
 
-@everywhere
-def test_database_stays_open_to_roles_of_its_operator(overlay, namespace):
+@each_region
+def test_database_keeps_public_privileges_for_its_operator(overlay, namespace):
     """CloudNativePG's replication and metrics connect with the privileges of PUBLIC."""
     for database in DATABASES.values():
         cluster = find(overlay, "Cluster", database, namespace)["spec"]
@@ -384,8 +386,8 @@ def test_listen_connections_bypass_pooler(name):
 
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])
-def test_all_replicas_together_fit_connections_of_database(overlay):
-    beside_the_pool = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
+def test_connections_of_all_replicas_fit_database_limit(overlay):
+    direct_connections = {"usersvc": FEED_CONNECTIONS, "keysvc": 1}
     for name, database in DATABASES.items():
         replicas = find(overlay, "HorizontalPodAutoscaler", name)["spec"]["maxReplicas"]
         cluster = find(overlay, "Cluster", database)["spec"]
@@ -393,7 +395,7 @@ def test_all_replicas_together_fit_connections_of_database(overlay):
         parameters = pooler["pgbouncer"]["parameters"]
         pooled = pooler["instances"] * int(parameters["default_pool_size"])
         surge, operators = 1, 20
-        direct = (replicas + surge) * beside_the_pool[name]
+        direct = (replicas + surge) * direct_connections[name]
 
         allowed = int(cluster["postgresql"]["parameters"]["max_connections"])
 
@@ -403,7 +405,7 @@ def test_all_replicas_together_fit_connections_of_database(overlay):
         assert int(parameters["max_prepared_statements"]) >= 100  # asyncpg's statement cache
 
 
-@everywhere
+@each_region
 def test_edge_routes_host_of_region_to_gateway(overlay, namespace):
     region = namespace.removeprefix("cloudacademy-")
     listener = find(overlay, "Gateway", "edge", namespace)["spec"]["listeners"][0]
@@ -427,23 +429,23 @@ def test_edge_routes_host_of_region_to_gateway(overlay, namespace):
     assert [match["path"]["value"] for match in scim["matches"]] == [PREFIX]
 
 
-@everywhere
+@each_region
 def test_edge_routes_every_page_to_gateway(overlay, namespace):
     (pages,) = find(overlay, "HTTPRoute", "portal", namespace)["spec"]["rules"]
     matches = [match["path"] for match in pages["matches"]]
     for path in (*(route.path for route in all_routes()), ASSETS, *SIGN_ON_PATHS, OPENAPI):
-        assert any(_leads_on(match, path) for match in matches), path
+        assert any(_matches(match, path) for match in matches), path
 
 
-def _leads_on(match: Mapping[str, str], path: str) -> bool:
-    """As in the Gateway API: a prefix matches whole segments."""
+def _matches(match: Mapping[str, str], path: str) -> bool:
+    """Whether a match of the Gateway API, whose prefixes match whole segments, covers a path."""
     if match["type"] == "Exact":
         return path == match["value"]
     return f"{path}/".startswith(f"{match['value']}/")
 
 
-@everywhere
-def test_edge_timeouts_cover_gateway_timeouts(overlay, namespace):
+@each_region
+def test_edge_timeout_and_body_limit_exceed_those_of_gateway(overlay, namespace):
     (scim,) = find(overlay, "HTTPRoute", "scim", namespace)["spec"]["rules"]
     policy = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
 
@@ -451,7 +453,7 @@ def test_edge_timeouts_cover_gateway_timeouts(overlay, namespace):
     assert bytes_of(policy["requestBuffer"]["limit"]) > MAX_BODY_BYTES
 
 
-@everywhere
+@each_region
 def test_edge_closes_idle_connections_before_gateway(overlay, namespace):
     """Otherwise a request could be sent on a connection that the gateway is closing."""
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
@@ -459,20 +461,20 @@ def test_edge_closes_idle_connections_before_gateway(overlay, namespace):
         assert float(idle.removesuffix("s")) < http_server.KEEPALIVE_SECONDS
 
 
-@everywhere
+@each_region
 def test_edge_buffers_bodies_of_slow_clients(overlay, namespace):
-    """Otherwise a slow client would occupy the gateway's body memory: the edge buffers bodies."""
+    """Otherwise a slow client would occupy the body memory of the gateway."""
     client = find(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["timeout"]["http"]
     for policy in of_kind(overlay, "BackendTrafficPolicy", namespace):
         assert policy["spec"]["requestBuffer"]["limit"]
     assert float(client["requestReceivedTimeout"].removesuffix("s")) > ClientTimeouts().body
 
 
-@everywhere
-def test_edge_opens_at_most_connections_that_gateway_accepts(overlay, namespace):
+@each_region
+def test_edge_opens_no_more_connections_than_gateway_accepts(overlay, namespace):
     """Even if all connections go to one gateway in a rollout, probes must still connect."""
     proxy = find(overlay, "EnvoyProxy", "edge", namespace)["spec"]["provider"]["kubernetes"]
-    proxies = most_at_once(proxy["envoyDeployment"])
+    proxies = max_rollout_replicas(proxy["envoyDeployment"])
     breakers = [
         policy["spec"]["circuitBreaker"]
         for policy in of_kind(overlay, "BackendTrafficPolicy", namespace)
@@ -486,21 +488,21 @@ def test_edge_opens_at_most_connections_that_gateway_accepts(overlay, namespace)
         assert breaker["maxParallelRequests"] <= breaker["maxConnections"]
 
 
-@everywhere
+@each_region
 def test_customer_over_its_rate_is_rejected_by_gateway_not_edge(overlay, namespace):
     local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
     variables = environment(find(overlay, "Deployment", "gateway", namespace), overlay, namespace)
 
     rate = gateway.settings.read(variables).rate
 
-    assert rate.per_second >= 2 * ENTRAS_REQUESTS_PER_SECOND
+    assert rate.per_second >= 2 * ENTRA_REQUESTS_PER_SECOND
     for rule in local["rules"]:
-        assert rule["limit"]["requests"] >= CUSTOMERS_OF_AN_ADDRESS * ENTRAS_REQUESTS_PER_SECOND
-        assert rule["limit"]["requests"] >= BURSTS_OF_AN_ADDRESS * max(rate.per_second, rate.burst)
+        assert rule["limit"]["requests"] >= CUSTOMERS_PER_ADDRESS * ENTRA_REQUESTS_PER_SECOND
+        assert rule["limit"]["requests"] >= BURSTS_PER_ADDRESS * max(rate.per_second, rate.burst)
 
 
-@everywhere
-def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespace):
+@each_region
+def test_gateways_can_afford_to_reject_edge_rate_per_address(overlay, namespace):
     local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
     replicas = find(overlay, "HorizontalPodAutoscaler", "gateway", namespace)["spec"]["minReplicas"]
     pods = container(find(overlay, "Deployment", "gateway", namespace))
@@ -515,32 +517,32 @@ def test_edge_rate_per_address_is_cheap_for_gateways_to_reject(overlay, namespac
         assert busy < 0.4 * cores
 
 
-@everywhere
-def test_edge_errors_use_wording_of_gateway(overlay, namespace):
-    words = {answer.detail for answer in HTTP_ERRORS.values()}
+@each_region
+def test_edge_errors_use_details_of_gateway(overlay, namespace):
+    details = {error.detail for error in HTTP_ERRORS.values()}
     policy = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]
     for rule in policy["responseOverride"]:
         (status,) = (code["value"] for code in rule["match"]["statusCodes"])
         error = json.loads(rule["response"]["body"]["inline"])
         assert rule["source"] == "Local"  # responses of the gateway pass unchanged
         assert (error["status"], error["schemas"]) == (str(status), [ERROR_URN])
-        assert status not in (503, 504) or error["detail"] in words
+        assert status not in (503, 504) or error["detail"] in details
 
 
-@everywhere
+@each_region
 def test_edge_has_memory_for_its_connections(overlay, namespace):
     """Envoy Gateway derives the heap limit from the container's limit, so that must be set."""
     edge = EdgeObjects.of(overlay, namespace)
     connection = edge.client["spec"]["connection"]
 
-    each = IDLE_CONNECTION + bytes_of(connection["bufferLimit"])
+    connection_bytes = IDLE_CONNECTION_BYTES + bytes_of(connection["bufferLimit"])
 
     assert connection["connectionLimit"]["value"] < MAX_CONNECTIONS
-    assert connection["connectionLimit"]["value"] * each < heap(edge)
+    assert connection["connectionLimit"]["value"] * connection_bytes < heap(edge)
 
 
-@everywhere
-def test_gateways_together_stay_within_service_concurrency(overlay, namespace):
+@each_region
+def test_calls_of_all_gateways_stay_within_service_concurrency(overlay, namespace):
     """With the minimum number of replicas, and half of the services unavailable."""
     calls = 0
     for name in ("gateway", "usersvc"):
@@ -553,8 +555,8 @@ def test_gateways_together_stay_within_service_concurrency(overlay, namespace):
             assert calls <= max(1, replicas // 2) * settings.server.max_calls
 
 
-@everywhere
-def test_edge_rate_is_above_rate_of_entra(overlay, namespace):
+@each_region
+def test_edge_rate_per_address_is_above_rate_of_entra(overlay, namespace):
     local = find(overlay, "BackendTrafficPolicy", "scim", namespace)["spec"]["rateLimit"]["local"]
 
     selected = [rule["clientSelectors"][0]["sourceCIDR"] for rule in local["rules"]]
@@ -564,10 +566,10 @@ def test_edge_rate_is_above_rate_of_entra(overlay, namespace):
     ]
     for rule in local["rules"]:
         assert rule["limit"]["unit"] == "Second"
-        assert rule["limit"]["requests"] >= ENTRAS_REQUESTS_PER_SECOND
+        assert rule["limit"]["requests"] >= ENTRA_REQUESTS_PER_SECOND
 
 
-@everywhere
+@each_region
 def test_edge_requires_tls_1_2(overlay, namespace):
     tls = find(overlay, "ClientTrafficPolicy", "edge", namespace)["spec"]["tls"]
 
@@ -575,7 +577,7 @@ def test_edge_requires_tls_1_2(overlay, namespace):
     assert tls.get("maxVersion", "1.3") == "1.3"
 
 
-@everywhere
+@each_region
 def test_access_log_has_no_client_header_except_host(overlay, namespace):
     (setting,) = find(overlay, "EnvoyProxy", "edge", namespace)["spec"]["telemetry"]["accessLog"][
         "settings"
@@ -588,15 +590,19 @@ def test_access_log_has_no_client_header_except_host(overlay, namespace):
 
 
 @pytest.mark.parametrize(("overlay", "other"), [("us", "eu"), ("eu", "us")])
-def test_region_contains_only_address_of_other_region(overlay, other):
+def test_manifests_mention_the_other_region_only_by_its_address(overlay, other):
     hosts = {"us": "cloudacademy.com", "eu": "app.qa.com"}
-    own = json.dumps(
-        [one for one in rendered(overlay) if not one["metadata"]["name"].startswith("region-")]
+    manifests = json.dumps(
+        [
+            manifest
+            for manifest in rendered(overlay)
+            if not manifest["metadata"]["name"].startswith("region-")
+        ]
     )
 
     words = {f"cloudacademy-{other}", f"provisioning-{other}", f"provisioning/{other}"}
     words |= {hosts[other], {"us": "us-east-1", "eu": "eu-central-1"}[other]}
-    assert {word for word in words if word in own} == set()
+    assert {word for word in words if word in manifests} == set()
 
 
 @pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
@@ -615,8 +621,8 @@ def test_secrets_and_backups_stay_in_region(overlay, aws_region):
 
 
 @pytest.mark.parametrize(("overlay", "aws_region"), [("us", "us-east-1"), ("eu", "eu-central-1")])
-def test_cert_manager_may_solve_dns_challenge(overlay, aws_region):
-    """With a role of its region: a namespaced Issuer cannot use the operator's credentials."""
+def test_cert_manager_has_role_for_dns_challenge(overlay, aws_region):
+    """It needs a role per region: a namespaced Issuer cannot use the operator's credentials."""
     (solver,) = find(overlay, "Issuer", "web")["spec"]["acme"]["solvers"]
     role = find(overlay, "Role", "dns-token")
     binding = find(overlay, "RoleBinding", "dns-token")
@@ -648,7 +654,7 @@ def test_backup_retention_matches_documented_erasure_period(overlay):
     assert [store["spec"]["retentionPolicy"] for store in stores] == [retention] * len(DATABASES)
 
 
-def test_every_manifest_is_named_after_its_kind():
+def test_every_manifest_file_is_named_after_its_kind():
     for path in (ROOT / "deploy/k8s/base").glob("*/*.yaml"):
         kinds = {line.split()[1].lower() for line in _lines(path) if line.startswith("kind:")}
         assert kinds == {path.stem}, path

@@ -62,7 +62,7 @@ SERIES = {
         f'{BACKUP}{{cluster="keys"}}': "-100000x90",
     },
 }
-"""For each alert the series that make it fire."""
+"""The series that make each alert fire."""
 
 ORDINARY_DAY = {
     'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+1000x90",
@@ -121,7 +121,7 @@ def promtool_errors(rules_folder: Path, series: dict[str, str], alert: str, *, f
         "tests": [
             {
                 "interval": "1m",
-                "input_series": [{"series": one, "values": x} for one, x in series.items()],
+                "input_series": [{"series": name, "values": x} for name, x in series.items()],
                 "promql_expr_test": [
                     {
                         "expr": f"count(ALERTS{{{firing}}}) > bool 0",
@@ -138,7 +138,7 @@ def promtool_errors(rules_folder: Path, series: dict[str, str], alert: str, *, f
 
 
 def test_alerts_group_only_by_existing_labels():
-    """A missing label puts all series into one group, in which the best hides the worst."""
+    """Grouping by a missing label puts all series into one group, and the best hides the worst."""
     for expression in expressions():
         for metric in metrics(expression):
             assert labels_grouped_by(expression) - labels(metric) == set(), (metric, expression)
@@ -170,12 +170,13 @@ def test_every_alert_is_documented():
 
 
 def test_prometheus_accepts_every_query_of_dashboard(rules_folder):
-    questions = [
-        x.replace("$namespace", "x").replace("$__rate_interval", "5m") for x in expressions()
+    queries = [
+        expression.replace("$namespace", "x").replace("$__rate_interval", "5m")
+        for expression in expressions()
     ]
     group = {
         "name": "dashboard",
-        "rules": [{"record": f"q:{n}", "expr": expr} for n, expr in enumerate(questions)],
+        "rules": [{"record": f"q:{n}", "expr": query} for n, query in enumerate(queries)],
     }
     (rules_folder / "dashboard.json").write_text(json.dumps({"groups": [group]}))
 
@@ -185,12 +186,12 @@ def test_prometheus_accepts_every_query_of_dashboard(rules_folder):
 
 
 def test_panels_of_dashboard_do_not_overlap():
-    places = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
+    positions = [panel["gridPos"] for panel in json.loads(DASHBOARD.read_text())["panels"]]
     cells = [
-        (rules_folder["x"] + across, rules_folder["y"] + down)
-        for rules_folder in places
-        for across in range(rules_folder["w"])
-        for down in range(rules_folder["h"])
+        (position["x"] + column, position["y"] + row)
+        for position in positions
+        for column in range(position["w"])
+        for row in range(position["h"])
     ]
     assert len(cells) == len(set(cells))
     assert max(x for x, _ in cells) < 24

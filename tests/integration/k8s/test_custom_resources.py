@@ -1,6 +1,6 @@
 """Custom resources match the schemas of their projects, as far as a package publishes them.
 
-The schemas are TypeScript types and validators. The compiler finds unknown names and values of the
+The schemas are TypeScript types and validators. The compiler finds unknown fields and values of the
 wrong type; the validators check what types cannot express (lengths, patterns). CloudNativePG, its
 backup plugin and Envoy Gateway have no package and are not checked here.
 """
@@ -21,7 +21,7 @@ PACKAGES = {
     "gateway.networking.k8s.io": "gateway-api",
     "monitoring.coreos.com": "prometheus-operator",
 }
-UNJUDGED = {"barmancloud.cnpg.io", "gateway.envoyproxy.io", "postgresql.cnpg.io"}
+UNCHECKED = {"barmancloud.cnpg.io", "gateway.envoyproxy.io", "postgresql.cnpg.io"}
 
 OPTIONS = ["--strict", "--noEmit", "--skipLibCheck", "--target", "es2022"]
 OPTIONS += ["--module", "nodenext", "--moduleResolution", "nodenext"]
@@ -32,28 +32,32 @@ def folder(tmp_path: Path) -> Path:
     """A folder in which Node.js finds the packages."""
     if not MODULES.exists():
         system_tool("npm")
-        pytest.skip("the schemas are not there: `make deploy-tools` installs them")
+        pytest.skip("the schemas are not installed: run `make deploy-tools`")
     (tmp_path / "node_modules").symlink_to(MODULES)
     (tmp_path / "package.json").write_text('{"type": "module"}')
     return tmp_path
 
 
 def checked_objects(overlay: str) -> list[Manifest]:
-    return [one for one in rendered(overlay) if one["apiVersion"].split("/")[0] in PACKAGES]
+    return [
+        manifest
+        for manifest in rendered(overlay)
+        if manifest["apiVersion"].split("/")[0] in PACKAGES
+    ]
 
 
-def module(one: Manifest) -> str:
-    group = one["apiVersion"].split("/")[0]
-    return f"@kubernetes-models/{PACKAGES[group]}/{one['apiVersion']}/{one['kind']}"
+def module(manifest: Manifest) -> str:
+    group = manifest["apiVersion"].split("/")[0]
+    return f"@kubernetes-models/{PACKAGES[group]}/{manifest['apiVersion']}/{manifest['kind']}"
 
 
 def compiler_errors(folder: Path, objects: list[Manifest]) -> str:
     """The errors of the compiler."""
     lines = []
-    for number, one in enumerate(objects):
+    for number, manifest in enumerate(objects):
         kind = f"Kind{number}"
-        lines.append(f'import type {{ I{one["kind"]} as {kind} }} from "{module(one)}";')
-        lines.append(f"export const one{number}: {kind} = {json.dumps(one)};")
+        lines.append(f'import type {{ I{manifest["kind"]} as {kind} }} from "{module(manifest)}";')
+        lines.append(f"export const object{number}: {kind} = {json.dumps(manifest)};")
     (folder / "objects.ts").write_text("\n".join(lines))
     compiler = str(MODULES / ".bin" / "tsc")
     return _output([compiler, *OPTIONS, "objects.ts"], folder)
@@ -62,11 +66,11 @@ def compiler_errors(folder: Path, objects: list[Manifest]) -> str:
 def validator_errors(folder: Path, objects: list[Manifest]) -> str:
     """The errors of the validators."""
     lines = []
-    for number, one in enumerate(objects):
-        lines.append(f'import {{ {one["kind"]} as Kind{number} }} from "{module(one)}";')
+    for number, manifest in enumerate(objects):
+        lines.append(f'import {{ {manifest["kind"]} as Kind{number} }} from "{module(manifest)}";')
         lines.append(
-            f"try {{ new Kind{number}({json.dumps(one)}).validate(); }} "
-            f'catch (error) {{ console.log("{one["kind"]}: " + error.message); }}'
+            f"try {{ new Kind{number}({json.dumps(manifest)}).validate(); }} "
+            f'catch (error) {{ console.log("{manifest["kind"]}: " + error.message); }}'
         )
     (folder / "objects.mjs").write_text("\n".join(lines))
     return _output([system_tool("node"), "objects.mjs"], folder)
@@ -78,7 +82,7 @@ def _output(command: list[str], folder: Path) -> str:
 
 
 def test_every_api_group_is_checked_or_exempt():
-    assert set(PACKAGES) | UNJUDGED == CUSTOM_RESOURCE_GROUPS
+    assert set(PACKAGES) | UNCHECKED == CUSTOM_RESOURCE_GROUPS
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
@@ -90,10 +94,10 @@ def test_custom_resources_match_their_schemas(overlay, folder):
     assert validator_errors(folder, objects) == ""
 
 
-def test_misspelt_name_and_wrong_value_are_found(folder):
-    (gateway,) = (one for one in checked_objects("us") if one["kind"] == "Gateway")
+def test_misspelt_field_and_invalid_value_are_detected(folder):
+    (gateway,) = (manifest for manifest in checked_objects("us") if manifest["kind"] == "Gateway")
     misspelt = json.loads(json.dumps(gateway).replace('"gatewayClassName"', '"gatewayclassname"'))
-    wrong = json.loads(json.dumps(gateway).replace('"hostname": "', '"hostname": "https://'))
+    invalid = json.loads(json.dumps(gateway).replace('"hostname": "', '"hostname": "https://'))
 
     assert "gatewayclassname" in compiler_errors(folder, [misspelt])
-    assert "hostname" in validator_errors(folder, [wrong])
+    assert "hostname" in validator_errors(folder, [invalid])

@@ -8,49 +8,53 @@ from tests.support.k8s.network import Port, graph
 
 def expected(namespace: str) -> set[tuple[str, str, Port]]:
     """All intended connections of a region."""
-    asking = ("gateway", "usersvc", "keysvc", "usersvc-migrate", "keysvc-migrate")
+    clients = ("gateway", "usersvc", "keysvc", "usersvc-migrate", "keysvc-migrate")
     databases = ("users", "keys", "users-pooler", "keys-pooler")
-    return {(source, target, ("TCP", port)) for source, target, port in _by_tcp(namespace)} | {
+    return {
+        (source, target, ("TCP", port)) for source, target, port in _tcp_connections(namespace)
+    } | {
         (f"{namespace}/{name}", "kube-system/dns", (protocol, 53))
-        for name in asking + databases
+        for name in clients + databases
         for protocol in ("UDP", "TCP")
     }
 
 
-def _by_tcp(namespace: str) -> set[tuple[str, str, int]]:
+def _tcp_connections(namespace: str) -> set[tuple[str, str, int]]:
 
     def inside(name: str) -> str:
         return f"{namespace}/{name}"
 
-    wanted = {
+    connections = {
         (f"envoy-gateway-system/edge of {namespace}", inside("gateway"), 8080),
         (inside("gateway"), inside("usersvc"), 50051),
         (inside("gateway"), inside("keysvc"), 50052),
     }
     for service, database in (("usersvc", "users"), ("keysvc", "keys")):
-        cluster = (inside(database), inside(f"{database}-pooler"))
-        for target in cluster:
-            wanted |= {
+        instances = (inside(database), inside(f"{database}-pooler"))
+        for target in instances:
+            connections |= {
                 (inside(source), target, 5432)
                 for source in (
                     service,
                     f"{service}-migrate",
-                    *(one.split("/")[1] for one in cluster),
+                    *(instance.split("/")[1] for instance in instances),
                 )
             }
-            wanted |= {("cnpg-system/operator", target, 5432)}
-        wanted |= {
-            (source, inside(database), 8000) for source in (*cluster, "cnpg-system/operator")
+            connections |= {("cnpg-system/operator", target, 5432)}
+        connections |= {
+            (source, inside(database), 8000) for source in (*instances, "cnpg-system/operator")
         }
-        wanted |= {
+        connections |= {
             ("monitoring/prometheus", inside(database), 9187),
             ("monitoring/prometheus", inside(f"{database}-pooler"), 9127),
         }
-        wanted.add(("monitoring/prometheus", inside(service), 9090))
+        connections.add(("monitoring/prometheus", inside(service), 9090))
         # The Kubernetes API and the backup's object storage.
-        wanted |= {(one, "outside/internet", port) for one in cluster for port in (443, 6443)}
-    wanted.add(("monitoring/prometheus", inside("gateway"), 9090))
-    return wanted
+        connections |= {
+            (instance, "outside/internet", port) for instance in instances for port in (443, 6443)
+        }
+    connections.add(("monitoring/prometheus", inside("gateway"), 9090))
+    return connections
 
 
 @pytest.mark.parametrize("overlay", OVERLAYS)
