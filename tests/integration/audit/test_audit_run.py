@@ -1,4 +1,4 @@
-"""`.ci/audit` with pip-audit itself: vulnerabilities fail, missing advisories give a warning."""
+"""`.ci/audit` with pip-audit itself: a vulnerability is an error, missing advisories a warning."""
 
 import subprocess
 import sys
@@ -14,7 +14,7 @@ ROOT = Path(__file__).resolve().parents[3]
 TOOL = ROOT / ".venv-audit" / "bin" / "pip-audit"
 LOCK = "\n".join(f"{name}==1.0 --hash=sha256:{'0' * 64}" for name in ("aiohttp", "yarl"))
 WARNING = "WARNING: the dependencies were NOT audited."
-FOUND = {
+ADVISORY = {
     "id": "PYSEC-2026-1",
     "aliases": ["CVE-2026-1"],
     "fixed_in": ["1.1"],
@@ -41,7 +41,7 @@ def audit(lock: Path, environment: dict[str, str]) -> tuple[int, list[str]]:
 
 
 def test_audit_with_vulnerability_fails(lock: Path, tmp_path: Path):
-    with advisory_server(Advisories({"aiohttp": [FOUND], "yarl": []}), tmp_path) as variables:
+    with advisory_server(Advisories({"aiohttp": [ADVISORY], "yarl": []}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 1
@@ -56,7 +56,7 @@ def test_audit_without_vulnerabilities_passes(lock: Path, tmp_path: Path):
         assert audit(lock, variables) == (0, ["No known vulnerabilities; packages scanned: 2."])
 
 
-def test_audit_warns_when_advisories_know_no_package(lock: Path, tmp_path: Path):
+def test_audit_warns_when_no_package_is_known_to_advisories(lock: Path, tmp_path: Path):
     with advisory_server(Advisories({}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
@@ -65,7 +65,7 @@ def test_audit_warns_when_advisories_know_no_package(lock: Path, tmp_path: Path)
 
 
 def test_audit_with_vulnerability_and_unknown_package_fails(lock: Path, tmp_path: Path):
-    with advisory_server(Advisories({"aiohttp": [FOUND]}), tmp_path) as variables:
+    with advisory_server(Advisories({"aiohttp": [ADVISORY]}), tmp_path) as variables:
         code, lines = audit(lock, variables)
 
     assert code == 1
@@ -80,7 +80,7 @@ def test_audit_warns_when_advisories_are_unreachable(lock: Path, tmp_path: Path)
     assert lines[-1].startswith(WARNING)
 
 
-def test_audit_stops_waiting_for_advisories_after_time_limit(lock: Path, tmp_path: Path):
+def test_audit_stops_waiting_for_advisories_at_its_time_limit(lock: Path, tmp_path: Path):
     with advisory_server(Advisories({}, silent=True), tmp_path) as variables:
         command = [sys.executable, "-m", "deploy.audit", str(TOOL), str(lock), "--seconds", "3"]
         result = subprocess.run(

@@ -8,7 +8,7 @@ import pytest
 
 
 @pytest.fixture
-def passable() -> Iterator[Path]:
+def bench_folder() -> Iterator[Path]:
     """A folder that PostgreSQL's account can pass through."""
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)

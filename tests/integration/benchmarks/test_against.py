@@ -16,8 +16,8 @@ SMALL = ("--users", "40", "--connections", "4", "--round-seconds", "0.05", "--ro
 ROW = re.compile(r"(\S+) +([\d.]+) +([\d.]+) +([\d.]+) +0\.000 to inf +1( +undecided)?")
 
 
-def compared(ref: str, folder: Path) -> "subprocess.CompletedProcess[str]":
-    """Run one session; the time limit is reached after it."""
+def run_comparison(ref: str, folder: Path) -> "subprocess.CompletedProcess[str]":
+    """Run one session: the time limit of 0 minutes is over after the first."""
     bounds = ("--minutes", "0", "--analyze-seconds", "0", "--folder", str(folder))
     return subprocess.run(
         (sys.executable, "-m", "tools.benchmarks.against", ref, *SMALL, *bounds),
@@ -31,21 +31,23 @@ def compared(ref: str, folder: Path) -> "subprocess.CompletedProcess[str]":
 
 @pytest.mark.timeout(300)  # four starts of a region, two at a time
 def test_one_session_prints_operations_and_is_undecided(tmp_path: Path):
-    done = compared("HEAD", tmp_path)
+    result = run_comparison("HEAD", tmp_path)
 
-    assert (done.returncode, done.stderr) == (2, ""), done.stdout
-    judged, reported = done.stdout.split("PostgreSQL (not compared with the limit)")
-    assert [line[1] for line in ROW.finditer(judged)] == list(OPERATIONS)
-    assert [line[1] for line in ROW.finditer(reported)] == list(OPERATIONS)
-    assert all(float(cost) > 0 for line in ROW.finditer(judged) for cost in line.group(2, 3, 4))
-    assert f"Not measured to ± 1.5%: {', '.join(OPERATIONS)}." in reported
+    assert (result.returncode, result.stderr) == (2, ""), result.stdout
+    compared_part, reported_part = result.stdout.split("PostgreSQL (not compared with the limit)")
+    assert [line[1] for line in ROW.finditer(compared_part)] == list(OPERATIONS)
+    assert [line[1] for line in ROW.finditer(reported_part)] == list(OPERATIONS)
+    assert all(
+        float(cost) > 0 for line in ROW.finditer(compared_part) for cost in line.group(2, 3, 4)
+    )
+    assert f"Not measured to ± 1.5%: {', '.join(OPERATIONS)}." in reported_part
     stored = json.loads((tmp_path / "rounds.json").read_text())
-    assert [each["operation"] for each in stored["rounds"]] == list(OPERATIONS)
+    assert [entry["operation"] for entry in stored["rounds"]] == list(OPERATIONS)
     assert set(stored["trees"]) == {"base", "head"}
 
 
 def test_unknown_commit_fails_before_regions_start(tmp_path: Path):
-    done = compared("no-such-commit", tmp_path)
+    result = run_comparison("no-such-commit", tmp_path)
 
-    assert (done.returncode, done.stdout) == (3, "")
-    assert "git" in done.stderr
+    assert (result.returncode, result.stdout) == (3, "")
+    assert "git" in result.stderr

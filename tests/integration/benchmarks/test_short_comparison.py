@@ -16,7 +16,7 @@ LIMITS = {
 }
 
 
-async def test_every_subject_gives_only_correct_responses(passable: Path):
+async def test_every_subject_gives_only_correct_responses(bench_folder: Path):
     plan = Plan(
         people=100,
         rounds=1,
@@ -26,27 +26,27 @@ async def test_every_subject_gives_only_correct_responses(passable: Path):
         connections=(8,),
     )
 
-    result = await compare(passable, plan, log=lambda _: None)
+    result = await compare(bench_folder, plan, log=lambda _: None)
 
-    done: dict[str, set[str]] = {}
+    measured: dict[str, set[str]] = {}
     for row in result.rows:
-        done.setdefault(row.subject, set()).add(row.operation)
-    all_of_them = set(OPERATIONS)
-    assert done == {"service": all_of_them, "without the hop": all_of_them, **LIMITS}
+        measured.setdefault(row.subject, set()).add(row.operation)
+    every = set(OPERATIONS)
+    assert measured == {"service": every, "without the hop": every, **LIMITS}
     assert {row.subject: row.first_wrong for row in result.rows if row.wrong} == {}
     assert [row for row in result.rows if row.rate <= 0 or row.requests == 0] == []
     assert result.left_out == []
 
 
-async def test_wrong_responses_of_service_are_counted(passable: Path):
-    async with service(passable, people=20) as region:
+async def test_wrong_responses_of_service_are_counted(bench_folder: Path):
+    async with service(bench_folder, people=20) as region:
         work = region.server.work
-        right = await region.server.run("get", 4, Bound(20, 10))
+        correct = await region.server.run("get", 4, Bound(20, 10))
         work.people = [(user_id, f"not-{name}") for user_id, name in work.people]
-        of_others = await region.server.run("get", 4, Bound(20, 10))
+        mismatched = await region.server.run("get", 4, Bound(20, 10))
         work.token = "cak_us_nobody"
         refused = await region.server.run("patch", 4, Bound(20, 10))
 
-    assert (right.wrong, of_others.wrong, refused.wrong) == (0, 20, 20)
-    assert of_others.rate == refused.rate == 0
+    assert (correct.wrong, mismatched.wrong, refused.wrong) == (0, 20, 20)
+    assert mismatched.rate == refused.rate == 0
     assert refused.first_wrong.startswith("401")

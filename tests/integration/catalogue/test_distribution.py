@@ -13,21 +13,21 @@ from tests.support.postgres import TestPostgres
 
 ROOT = Path(__file__).resolve().parents[3]
 
-OF_THE_WHOLE_DATABASE = {
+GLOBAL_TABLES = {
     "schema_migration": "which migrations were applied",
     "change_feed": "one row: the feed's id and the last change that retention deleted",
 }
-"""Tables without rows of organizations: each node would have a copy."""
+"""Tables whose rows belong to no organization: each node would have a copy."""
 
-EXCEPTIONS = {
+EXEMPT_INDEXES = {
     # A token names its key, not its organization: this index finds the organization.
     "api_key_by_key_id": ["key_id"],
     # A sign-in starts with an e-mail address: its domain determines the organization.
     "sso_domains_by_domain": ["domain"],
 }
-"""Unique indexes without the organization first. When distributed, each becomes its own table."""
+"""Unique indexes that do not begin with the organization. Distributed, each becomes a table."""
 
-KEYS = """
+UNIQUE_INDEXES = """
     SELECT c.relname AS table, i.relname AS index,
            (SELECT array_agg(coalesce(a.attname::text, '(expression)') ORDER BY k.place)
               FROM unnest(x.indkey) WITH ORDINALITY AS k (number, place)
@@ -38,7 +38,7 @@ KEYS = """
       JOIN pg_class AS i ON i.oid = x.indexrelid
      WHERE x.indisunique AND c.relnamespace = 'public'::regnamespace
 """
-REFERENCES = """
+FOREIGN_KEYS = """
     SELECT k.conname AS name, t.relname AS table, k.confrelid::regclass::text AS referenced,
            (SELECT array_agg(a.attname::text ORDER BY n.place)
               FROM unnest(k.conkey) WITH ORDINALITY AS n (number, place)
@@ -84,18 +84,18 @@ def keysvc_database(postgres_cluster: TestPostgres) -> Iterator[str]:
         yield url
 
 
-async def ask(url: str, question: str) -> list[asyncpg.Record]:
+async def fetch_rows(url: str, query: str) -> list[asyncpg.Record]:
     connection = await asyncpg.connect(url)
     try:
-        rows: list[asyncpg.Record] = await connection.fetch(question)
+        rows: list[asyncpg.Record] = await connection.fetch(query)
     finally:
         await connection.close()
     return rows
 
 
 async def test_every_table_belongs_to_organizations_or_is_exempt(database):
-    tables = {row["name"]: row for row in await ask(database, TABLES)}
-    distributed = {name: row for name, row in tables.items() if name not in OF_THE_WHOLE_DATABASE}
+    tables = {row["name"]: row for row in await fetch_rows(database, TABLES)}
+    distributed = {name: row for name, row in tables.items() if name not in GLOBAL_TABLES}
 
     assert "schema_migration" in tables
     assert len(distributed) >= 3
@@ -105,18 +105,22 @@ async def test_every_table_belongs_to_organizations_or_is_exempt(database):
 
 
 async def test_organization_leads_every_unique_index(database):
-    rows = [row for row in await ask(database, KEYS) if row["table"] not in OF_THE_WHOLE_DATABASE]
+    rows = [
+        row
+        for row in await fetch_rows(database, UNIQUE_INDEXES)
+        if row["table"] not in GLOBAL_TABLES
+    ]
 
     others = {
         row["index"]: row["columns"] for row in rows if row["columns"][0] != "organization_id"
     }
 
     assert rows
-    assert others == {name: columns for name, columns in EXCEPTIONS.items() if name in others}
+    assert others == {name: columns for name, columns in EXEMPT_INDEXES.items() if name in others}
 
 
 async def test_organization_leads_both_sides_of_every_foreign_key(database):
-    rows = await ask(database, REFERENCES)
+    rows = await fetch_rows(database, FOREIGN_KEYS)
 
     assert rows
     assert [
@@ -124,11 +128,11 @@ async def test_organization_leads_both_sides_of_every_foreign_key(database):
         for row in rows
         if (row["own"][0], row["theirs"][0]) != ("organization_id", "organization_id")
     ] == []
-    assert {row["referenced"] for row in rows} & OF_THE_WHOLE_DATABASE.keys() == set()
+    assert {row["referenced"] for row in rows} & GLOBAL_TABLES.keys() == set()
 
 
 async def test_exempt_indexes_exist(keysvc_database):
     """A name without an index must be removed from the list."""
-    found = {row["index"] for row in await ask(keysvc_database, KEYS)}
+    found = {row["index"] for row in await fetch_rows(keysvc_database, UNIQUE_INDEXES)}
 
-    assert EXCEPTIONS.keys() <= found
+    assert EXEMPT_INDEXES.keys() <= found

@@ -41,8 +41,8 @@ def caller(server: EchoServer, files: CertificateFiles) -> grpc.aio.Channel:
 
 
 async def echo(channel: grpc.aio.Channel) -> bytes:
-    answer: bytes = await channel.unary_unary(ECHO)(b"hello", timeout=DEADLINE)
-    return answer
+    response: bytes = await channel.unary_unary(ECHO)(b"hello", timeout=DEADLINE)
+    return response
 
 
 async def test_caller_is_logged_by_the_name_in_its_certificate(
@@ -67,8 +67,8 @@ async def test_caller_is_identified_by_a_uri_in_its_certificate(
         assert await held == b"held"
 
 
-@pytest.mark.parametrize("name", ["search", "unheard-of"])
-async def test_caller_that_a_method_does_not_list_is_refused(
+@pytest.mark.parametrize("name", ["search", "unknown"])
+async def test_caller_that_is_not_listed_for_a_method_is_refused(
     authority: Authority, server: EchoServer, tmp_path: Path, name: str
 ):
     async with caller(server, authority.issue(tmp_path / "c", name)) as channel:
@@ -91,8 +91,8 @@ async def test_caller_that_a_method_does_not_list_is_refused(
 async def test_caller_without_a_certificate_cannot_connect(
     server: EchoServer, server_files: CertificateFiles
 ):
-    believing = grpc.ssl_channel_credentials(server_files.authority.read_bytes())
-    async with grpc.aio.secure_channel(server.target, believing) as channel:
+    credentials = grpc.ssl_channel_credentials(server_files.authority.read_bytes())
+    async with grpc.aio.secure_channel(server.target, credentials) as channel:
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await echo(channel)
     async with grpc.aio.insecure_channel(server.target) as plain:
@@ -136,10 +136,10 @@ async def test_server_with_an_invalid_certificate_gets_no_call(
 ):
     signer = Authority(issuer) if issuer else authority
     files = signer.issue(tmp_path / "server", "usersvc", life=life, trusts=authority)
-    ours = authority.issue(tmp_path / "c", "gateway")
+    client_files = authority.issue(tmp_path / "c", "gateway")
     async with (
         echo_server(ServerSettings(Address("127.0.0.1", 0), files)) as server,
-        caller(server, ours) as channel,
+        caller(server, client_files) as channel,
     ):
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await echo(channel)

@@ -1,4 +1,4 @@
-"""Abandoned TLS handshakes with a server in a process of its own."""
+"""Abandoned TLS handshakes with a server in its own process."""
 
 import asyncio
 import socket
@@ -8,11 +8,11 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from tests.support.usersvc.serving import usersvc_process
 
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 CLIENTS = 1_000
 ROUNDS = 3
 CLIENT_HELLO = b"\x16\x03\x01\x02\x00\x01\x00\x01\xfc"
-"""The first bytes of a TLS handshake (RFC 8446 section 5.1); the rest never comes."""
+"""The first bytes of a TLS handshake (RFC 8446 section 5.1); the rest is never sent."""
 
 
 def abandon_handshakes(port: int) -> None:
@@ -27,7 +27,7 @@ def abandon_handshakes(port: int) -> None:
 
 
 async def test_abandoned_handshakes_do_not_end_the_process(tmp_path: Path):
-    with usersvc_process(NOWHERE, tmp_path) as usersvc:
+    with usersvc_process(NO_DATABASE, tmp_path) as usersvc:
         port = int(usersvc.target.rpartition(":")[2])
         async with usersvc.channel("gateway") as channel:
             check = health_pb2_grpc.HealthStub(channel).Check

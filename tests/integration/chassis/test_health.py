@@ -21,11 +21,11 @@ Status = health_pb2.HealthCheckResponse
 
 async def statuses(channel: grpc.aio.Channel) -> set[str]:
     stub = health_pb2_grpc.HealthStub(channel)
-    answers = [
+    responses = [
         await stub.Check(health_pb2.HealthCheckRequest(service=name), timeout=5)
         for name in ("", SERVICE)
     ]
-    return {Status.ServingStatus.Name(answer.status) for answer in answers}
+    return {Status.ServingStatus.Name(response.status) for response in responses}
 
 
 async def wait_for_status(channel: grpc.aio.Channel, status: str) -> None:
@@ -70,27 +70,27 @@ async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
         assert await asyncio.gather(*held) == [b"x", b"x"]
         assert await channel.unary_unary(ECHO)(b"y", timeout=5) == b"y"
 
-    answer = translate(caught.value)
+    error = translate(caught.value)
     refusal = from_rpc_error(caught.value)
     assert (refusal.code.name, refusal.reason) == ("RESOURCE_EXHAUSTED", "OVERLOADED")
     details = rpc_status.from_call(caught.value).details
     assert error_details_pb2.RetryInfo.DESCRIPTOR.full_name in details[1].type_url
     assert server.logged("call")[0]["outcome"] == "OVERLOADED"
-    assert (answer.status, dict(answer.headers)) == (503, {"Retry-After": "2"})
+    assert (error.status, dict(error.headers)) == (503, {"Retry-After": "2"})
 
 
-@pytest.mark.parametrize("on", [True, False])
-async def test_reflection_can_be_switched_off(on: bool):
-    settings = ServerSettings(OPEN.listen, reflection=on)
+@pytest.mark.parametrize("enabled", [True, False])
+async def test_reflection_is_available_only_if_enabled(enabled: bool):
+    settings = ServerSettings(OPEN.listen, reflection=enabled)
     async with echo_server(settings) as server, connect(server.target, {}) as channel:
         stub = reflection_pb2_grpc.ServerReflectionStub(channel)
         request = reflection_pb2.ServerReflectionRequest(list_services="")
         call = stub.ServerReflectionInfo(iter([request]), timeout=5)
-        answer = await call.read() if on else None
-        code = None if on else await call.code()
+        response = await call.read() if enabled else None
+        code = None if enabled else await call.code()
         call.cancel()
-    if on:
-        names = {service.name for service in answer.list_services_response.service}
+    if enabled:
+        names = {service.name for service in response.list_services_response.service}
         assert SERVICE in names
     else:
         assert code == grpc.StatusCode.UNIMPLEMENTED

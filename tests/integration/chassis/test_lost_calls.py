@@ -1,4 +1,4 @@
-"""Failed calls that may still arrive: gRPC distinguishes them only by its English text.
+"""Failed calls that may still arrive: gRPC reports them only in the English text of an error.
 
 These tests fail when a version of gRPC changes that text.
 """
@@ -24,7 +24,7 @@ from tools.chaos.proxy import Proxy
 
 SO_ATTACH_FILTER: Final = 26
 DROP_ALL: Final = struct.pack("HBBI", 0x06, 0, 0, 0)
-"""One instruction of the classic Berkeley Packet Filter: keep 0 bytes of each packet."""
+"""A program of one classic BPF instruction: keep 0 bytes of each packet."""
 
 
 class BlackHole(Proxy):
@@ -37,8 +37,8 @@ class BlackHole(Proxy):
     def drop_packets(self) -> None:
         instructions = ctypes.create_string_buffer(DROP_ALL)
         program = struct.pack("HL", 1, ctypes.addressof(instructions))
-        with socket.socket(fileno=os.dup(self.accepted.fileno())) as ours:
-            ours.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
+        with socket.socket(fileno=os.dup(self.accepted.fileno())) as duplicate:
+            duplicate.setsockopt(socket.SOL_SOCKET, SO_ATTACH_FILTER, program)
 
 
 @pytest.fixture
@@ -99,11 +99,13 @@ async def test_call_whose_packets_are_lost_may_arrive(server: EchoServer, networ
     assert (error.code(), may_still_arrive(error)) == (grpc.StatusCode.UNAVAILABLE, True)
 
 
-async def test_call_ended_by_tcp_timeout_before_the_ping_may_arrive(
+async def test_call_ended_by_tcp_user_timeout_may_arrive(
     server: EchoServer, network: BlackHole, monkeypatch: pytest.MonkeyPatch
 ):
     """TCP_USER_TIMEOUT, which gRPC sets as well, may end the connection before the ping does."""
-    options = [each for each in channels._options({}) if each[0] != "grpc.http2.ping_timeout_ms"]
+    options = [
+        option for option in channels._options({}) if option[0] != "grpc.http2.ping_timeout_ms"
+    ]
     options += [("grpc.http2.ping_timeout_ms", 60_000)]
     monkeypatch.setattr(channels, "_options", lambda _: options)
     async with connected(network) as channel:

@@ -14,17 +14,20 @@ from chassis.rpc.channel import connect
 from chassis.startup import StartError
 from tests.support.chassis.echoes import ECHO, HOLD, OPEN, EchoServer, echo_server, until
 
-WATCHED = replace(OPEN, admin=Address("127.0.0.1", 0))
+WITH_ADMIN_PORT = replace(OPEN, admin=Address("127.0.0.1", 0))
 
 
 async def ask(server: EchoServer, path: str) -> tuple[int, str]:
     address = server.logged("admin listening")[0]["address"]
-    async with aiohttp.ClientSession() as session, session.get(f"http://{address}{path}") as answer:
-        return answer.status, await answer.text()
+    async with (
+        aiohttp.ClientSession() as session,
+        session.get(f"http://{address}{path}") as response,
+    ):
+        return response.status, await response.text()
 
 
 async def scrape(server: EchoServer) -> dict[tuple[str, ...], float]:
-    """Samples by name and the values of their labels, in the order of the labels' names."""
+    """Samples by their metric name and label values; the label values are sorted by label name."""
     _, text = await ask(server, "/metrics")
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
@@ -34,7 +37,7 @@ async def scrape(server: EchoServer) -> dict[tuple[str, ...], float]:
 
 
 async def test_calls_are_counted_by_method_and_outcome_and_timed():
-    async with echo_server(WATCHED) as server, connect(server.target, {}) as channel:
+    async with echo_server(WITH_ADMIN_PORT) as server, connect(server.target, {}) as channel:
         for _ in range(3):
             await channel.unary_unary(ECHO)(b"", timeout=5)
         with pytest.raises(grpc.aio.AioRpcError):
@@ -63,23 +66,23 @@ async def test_active_and_retained_tasks_are_counted_separately():
     async def fail() -> None:
         raise ValueError
 
-    async with echo_server(WATCHED) as server:
+    async with echo_server(WITH_ADMIN_PORT) as server:
         before = await scrape(server)
         running = [asyncio.create_task(asyncio.Event().wait()) for _ in range(5)]
-        kept = [asyncio.create_task(fail()) for _ in range(7)]
-        await asyncio.wait(kept)
+        retained = [asyncio.create_task(fail()) for _ in range(7)]
+        await asyncio.wait(retained)
         during = await scrape(server)
         for task in running:
             task.cancel()
-        await asyncio.gather(*running, *kept, return_exceptions=True)
-        del running, kept, task
+        await asyncio.gather(*running, *retained, return_exceptions=True)
+        del running, retained, task
         after = await scrape(server)
 
-    more, less = _growth(before, during), _growth(before, after)
-    assert more["asyncio_tasks"] >= 5
-    assert more["asyncio_tasks_retained"] >= 7
-    assert less["asyncio_tasks"] < 5
-    assert less["asyncio_tasks_retained"] < 7
+    during_growth, after_growth = _growth(before, during), _growth(before, after)
+    assert during_growth["asyncio_tasks"] >= 5
+    assert during_growth["asyncio_tasks_retained"] >= 7
+    assert after_growth["asyncio_tasks"] < 5
+    assert after_growth["asyncio_tasks_retained"] < 7
 
 
 def _growth(
@@ -90,27 +93,27 @@ def _growth(
 
 
 async def test_probes_distinguish_liveness_from_readiness():
-    async with echo_server(WATCHED) as server:
+    async with echo_server(WITH_ADMIN_PORT) as server:
         await until(lambda: bool(server.logged("health")))
-        well = [await ask(server, path) for path in ("/healthz", "/readyz")]
+        while_ready = [await ask(server, path) for path in ("/healthz", "/readyz")]
         server.readiness_fault = "not ready"
         await until(lambda: server.logged("health")[-1]["ready"] is False)
-        ill = [await ask(server, path) for path in ("/healthz", "/readyz")]
-        nothing, _ = await ask(server, "/")
+        while_not_ready = [await ask(server, path) for path in ("/healthz", "/readyz")]
+        unknown_path, _ = await ask(server, "/")
 
-    assert well == [(200, "yes\n"), (200, "yes\n")]
-    assert ill == [(200, "yes\n"), (503, "no\n")]
-    assert nothing == 404
+    assert while_ready == [(200, "yes\n"), (200, "yes\n")]
+    assert while_not_ready == [(200, "yes\n"), (503, "no\n")]
+    assert unknown_path == 404
 
 
 async def test_process_does_not_start_if_its_admin_port_is_in_use():
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
-        taken = Address(*other.getsockname())
+        address_in_use = Address(*other.getsockname())
         with pytest.raises(StartError, match="cannot listen on"):
-            async with echo_server(replace(OPEN, admin=taken)):
-                pytest.fail("it started")
+            async with echo_server(replace(OPEN, admin=address_in_use)):
+                pytest.fail("the server started")
 
 
 async def test_admin_port_is_closed_by_default():

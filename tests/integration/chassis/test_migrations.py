@@ -57,7 +57,7 @@ async def open_write(url: str) -> AsyncIterator[None]:
 
 
 async def index_is_valid(db: asyncpg.Connection) -> bool | None:
-    """None without the index."""
+    """Whether the index is valid; None if it does not exist."""
     return await db.fetchval(
         """
         SELECT indisvalid
@@ -73,8 +73,8 @@ async def recorded(db: asyncpg.Connection) -> dict[int, bool]:
     return dict(rows)
 
 
-async def until_building(db: asyncpg.Connection) -> int:
-    """The backend of a run whose concurrent step waits for an open transaction."""
+async def wait_for_index_build(db: asyncpg.Connection) -> int:
+    """Wait until a concurrent step waits for an open transaction; return the pid of its backend."""
     while True:
         pid = await db.fetchval(
             """
@@ -88,7 +88,7 @@ async def until_building(db: asyncpg.Connection) -> int:
             return int(pid)
 
 
-async def until_asked_for_the_lock(db: asyncpg.Connection) -> None:
+async def wait_for_lock_request(db: asyncpg.Connection) -> None:
     while not await db.fetchval(
         """
         SELECT EXISTS (SELECT FROM pg_stat_activity
@@ -102,9 +102,9 @@ async def until_asked_for_the_lock(db: asyncpg.Connection) -> None:
 async def test_concurrent_steps_are_applied_once_and_in_order(url, db):
     applied = await migrations.apply(url, [TABLE, INDEX])
     valid = await index_is_valid(db)
-    again = await migrations.apply(url, [TABLE, INDEX, DROP])
+    dropped = await migrations.apply(url, [TABLE, INDEX, DROP])
 
-    assert (applied, valid, again) == ([INDEX], True, [DROP])
+    assert (applied, valid, dropped) == ([INDEX], True, [DROP])
     assert await index_is_valid(db) is None
     assert await recorded(db) == {1: True, 2: True, 3: True}
 
@@ -112,7 +112,7 @@ async def test_concurrent_steps_are_applied_once_and_in_order(url, db):
 async def test_writers_are_not_blocked_by_a_concurrent_index(url, db):
     async with open_write(url):
         run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
-        await until_building(db)
+        await wait_for_index_build(db)
         await db.execute("SET lock_timeout = '1s'")
         await db.execute("INSERT INTO item SELECT n, 'n' || n FROM generate_series(1, 100) AS n")
         await db.execute("UPDATE item SET name = 'renamed' WHERE id = 7")
@@ -128,14 +128,14 @@ async def test_writers_are_not_blocked_by_a_concurrent_index(url, db):
 async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
     async with open_write(url):
         run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
-        await db.execute("SELECT pg_terminate_backend($1)", await until_building(db))
+        await db.execute("SELECT pg_terminate_backend($1)", await wait_for_index_build(db))
         with pytest.raises(MigrationError, match="0002_index"):
             await run
-        left = await index_is_valid(db), await recorded(db)
+        interrupted = await index_is_valid(db), await recorded(db)
 
     applied = await migrations.apply(url, [TABLE, INDEX])
 
-    assert left == (False, {1: True, 2: False})
+    assert interrupted == (False, {1: True, 2: False})
     assert applied == [INDEX]
     assert await index_is_valid(db)
     assert await recorded(db) == {1: True, 2: True}
@@ -144,10 +144,10 @@ async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
 async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
     await migrations.apply(url, [TABLE, INDEX])
     built = await db.fetchval("SELECT 'item_name'::regclass::oid")
-    # The state after a run that ended between the two.
+    # The state after a run that ended between the build and its record.
     await db.execute("UPDATE schema_migration SET apply_time = NULL WHERE version = 2")
 
-    applied = await migrations.apply(url, [TABLE, UNIQUE])  # corrected meanwhile
+    applied = await migrations.apply(url, [TABLE, UNIQUE])  # the file was corrected meanwhile
 
     assert applied == [UNIQUE]
     assert await db.fetchval("SELECT 'item_name'::regclass::oid") != built
@@ -159,12 +159,12 @@ async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
 
 
 async def test_two_runs_at_once_apply_a_concurrent_step_once(url, db):
-    """The waiting run must not keep a snapshot: the index build would wait for it (a deadlock)."""
+    """The waiting run must hold no snapshot: the index build would wait for it (a deadlock)."""
     async with open_write(url):
         first = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
-        await until_building(db)
+        await wait_for_index_build(db)
         second = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
-        await until_asked_for_the_lock(db)
+        await wait_for_lock_request(db)
 
     assert sorted(map(len, await asyncio.gather(first, second))) == [0, 1]
     assert await index_is_valid(db)
@@ -174,10 +174,10 @@ async def test_unique_index_that_fails_is_removed_and_can_be_tried_again(url, db
     await db.execute("INSERT INTO item VALUES (1, 'ann'), (2, 'ann')")
     with pytest.raises(MigrationError, match="0002_index"):
         await migrations.apply(url, [TABLE, UNIQUE])
-    left = await index_is_valid(db)
+    after_failure = await index_is_valid(db)
     await db.execute("DELETE FROM item WHERE id = 2")
 
-    assert left is None
+    assert after_failure is None
     assert await migrations.apply(url, [TABLE, UNIQUE]) == [UNIQUE]
     assert await index_is_valid(db)
 

@@ -1,4 +1,4 @@
-"""Health and reflection go through admission control, with a share of their own."""
+"""Health and reflection calls go through admission control, with their own limits."""
 
 import asyncio
 import contextlib
@@ -31,8 +31,8 @@ from tests.support.waiting import eventually
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 WATCHES = 2_000
 CONNECTIONS = 40
-ALONE = [("grpc.use_local_subchannel_pool", 1)]
-"""A channel with these has a connection of its own."""
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
+"""The options of a channel that shares no connection."""
 CHECK = health_pb2.HealthCheckRequest()
 
 
@@ -67,7 +67,7 @@ class Watches:
 
 @asynccontextmanager
 async def watches(channels: list[grpc.aio.Channel], number: int) -> AsyncIterator[Watches]:
-    """Open `number` health streams over the channels; each is open or refused at the start."""
+    """Open `number` health streams over the channels, and wait until each is open or refused."""
     opened = Watches()
     for channel in channels:
         opened.open(channel, number // len(channels))
@@ -85,18 +85,18 @@ async def strangers(
     number: int = CONNECTIONS,
 ) -> AsyncIterator[list[grpc.aio.Channel]]:
     """Connections of a client that is not one of our services."""
-    async with AsyncExitStack() as ends:
+    async with AsyncExitStack() as stack:
         yield [
-            await ends.enter_async_context(
-                grpc.aio.secure_channel(server.target, credentials, ALONE)
+            await stack.enter_async_context(
+                grpc.aio.secure_channel(server.target, credentials, OWN_CONNECTION)
                 if credentials
-                else grpc.aio.insecure_channel(server.target, ALONE)
+                else grpc.aio.insecure_channel(server.target, OWN_CONNECTION)
             )
             for _ in range(number)
         ]
 
 
-async def is_answered(channel: grpc.aio.Channel) -> None:
+async def assert_served(channel: grpc.aio.Channel) -> None:
     """Assert that an ordinary call and a health check get responses."""
     assert await channel.unary_unary(ECHO)(b"hello", timeout=5) == b"hello"
     stub = health_pb2_grpc.HealthStub(channel)
@@ -111,9 +111,9 @@ async def test_thousands_of_health_streams_do_not_block_calls():
             watches(channels, WATCHES) as opened,
             connect(server.target, {}) as channel,
         ):
-            await is_answered(channel)
+            await assert_served(channel)
 
-    # gRPC itself refuses streams that begin before others have left the connection.
+    # gRPC itself refuses streams that begin before earlier ones have left the connection.
     assert opened.outcomes["open"] == 10 * KNOWN_WATCHES.connection
     outcomes = Counter(call["outcome"] for call in server.logged("call"))
     assert outcomes["OVERLOADED"] == opened.outcomes["OVERLOADED"] > WATCHES / 2
@@ -129,12 +129,12 @@ async def test_health_streams_of_strangers_do_not_starve_gateways(tmp_path: Path
         echo_server(settings) as server,
         strangers(server, stranger) as channels,
         watches(channels, WATCHES) as opened,
-        AsyncExitStack() as ends,
+        AsyncExitStack() as stack,
     ):
         assert opened.outcomes["open"] == OTHER_WATCHES.host
         for _ in range(30):
-            channel = await ends.enter_async_context(connect(server.target, {}, gateway))
-            await is_answered(channel)
+            channel = await stack.enter_async_context(connect(server.target, {}, gateway))
+            await assert_served(channel)
 
 
 async def test_ended_health_stream_releases_its_slot():
@@ -170,14 +170,14 @@ async def test_reflection_streams_have_their_own_limit():
             if not call.done():
                 await call.write(reflection_pb2.ServerReflectionRequest(list_services=""))
                 assert (await call.read()).HasField("list_services_response")
-        await is_answered(channels[0])
+        await assert_served(channels[0])
         for call in calls:
             call.cancel()
 
     assert Counter(code.name for code in refused) == {"RESOURCE_EXHAUSTED": 40 - REFLECTIONS.host}
 
 
-async def test_a_watched_service_with_a_long_name_is_refused():
+async def test_health_stream_for_a_long_service_name_is_refused():
     async with echo_server() as server, connect(server.target, {}) as channel:
         request = health_pb2.HealthCheckRequest(service="x" * (MAX_NAME + 1))
         with pytest.raises(grpc.aio.AioRpcError) as caught:
@@ -190,9 +190,9 @@ async def test_health_check_of_an_unknown_service_is_not_found():
         stub = health_pb2_grpc.HealthStub(channel)
         with pytest.raises(grpc.aio.AioRpcError) as caught:
             await stub.Check(health_pb2.HealthCheckRequest(service="nobody"), timeout=5)
-        every = await stub.List(health_pb2.HealthListRequest(), timeout=5)
+        listed = await stub.List(health_pb2.HealthListRequest(), timeout=5)
     assert caught.value.code() == grpc.StatusCode.NOT_FOUND
-    assert ACCEPTS_CALLS in every.statuses
+    assert ACCEPTS_CALLS in listed.statuses
     assert server.logged("internal error") == []
 
 
@@ -215,9 +215,9 @@ def literal(name: bytes, value: bytes) -> bytes:
 
 
 def call_headers(method: str) -> bytes:
-    fields = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", method.encode()))
-    more = ((b":authority", b"a"), (b"te", b"trailers"), (b"content-type", b"application/grpc"))
-    return b"".join(literal(*field) for field in (*fields, *more))
+    pseudo_headers = ((b":method", b"POST"), (b":scheme", b"http"), (b":path", method.encode()))
+    headers = ((b":authority", b"a"), (b"te", b"trailers"), (b"content-type", b"application/grpc"))
+    return b"".join(literal(*field) for field in (*pseudo_headers, *headers))
 
 
 class Http2:
@@ -253,12 +253,12 @@ class Http2:
     async def until(self, kind: int) -> bytes:
         async with asyncio.timeout(20):
             while True:
-                got, _, payload = await self.frame()
-                if got == kind:
+                kind_received, _, payload = await self.frame()
+                if kind_received == kind:
                     return payload
 
-    async def ended(self) -> None:
-        """The server closes the connection."""
+    async def wait_for_close(self) -> None:
+        """Wait until the server closes the connection."""
         async with asyncio.timeout(20):
             while await self._reader.read(65_536):
                 pass
@@ -271,19 +271,19 @@ async def test_health_stream_without_a_reader_does_not_block_others():
     """The servicer of grpcio-health-checking writes under a lock."""
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
-        mute = await Http2.open(server.port, (INITIAL_WINDOW_SIZE, 0))
+        silent = await Http2.open(server.port, (INITIAL_WINDOW_SIZE, 0))
         for number, service in enumerate((b"", ACCEPTS_CALLS.encode())):
             field = b"\x0a" + bytes([len(service)]) + service if service else b""
-            mute.call("/grpc.health.v1.Health/Watch", field, stream=2 * number + 1)
-        await mute.until(HEADERS)
-        await mute.until(HEADERS)
+            silent.call("/grpc.health.v1.Health/Watch", field, stream=2 * number + 1)
+        await silent.until(HEADERS)
+        await silent.until(HEADERS)
         async with connect(server.target, {}) as channel:
-            await is_answered(channel)  # its channel watches the health as well
+            await assert_served(channel)  # its channel watches the health as well
             for fault in ("not ready", ""):
                 server.readiness_fault = fault
                 await until(lambda ready=not fault: server.logged("health")[-1]["ready"] is ready)
-            await is_answered(channel)
-        mute.close()
+            await assert_served(channel)
+        silent.close()
 
 
 async def test_server_announces_its_limit_of_streams():
@@ -294,8 +294,8 @@ async def test_server_announces_its_limit_of_streams():
     assert settings[MAX_CONCURRENT_STREAMS] == MAX_STREAMS
 
 
-async def test_calls_without_requests_do_not_block_other_calls():
-    """gRPC counts these calls, although the application has not received them."""
+async def test_calls_without_a_request_message_do_not_block_others():
+    """gRPC counts such calls, although the application has not received them."""
     async with echo_server() as server:
         await until(lambda: bool(server.logged("health")))
         clients = [await Http2.open(server.port) for _ in range(13)]
@@ -308,19 +308,19 @@ async def test_calls_without_requests_do_not_block_other_calls():
             answered = 0
             while answered < 5:
                 with contextlib.suppress(grpc.aio.AioRpcError):
-                    await is_answered(channel)
+                    await assert_served(channel)
                     answered += 1
         for client in clients:
             client.close()
 
 
-@pytest.mark.parametrize("first", [b"", PREFACE[:8]], ids=["nothing", "half a preface"])
-async def test_connection_without_a_handshake_is_closed(first: bytes, monkeypatch):
+@pytest.mark.parametrize("beginning", [b"", PREFACE[:8]], ids=["nothing", "half a preface"])
+async def test_connection_without_a_handshake_is_closed(beginning: bytes, monkeypatch):
     monkeypatch.setattr("chassis.rpc.server.HANDSHAKE_SECONDS", 0.5)
     async with echo_server() as server:
         client = Http2(*await asyncio.open_connection("127.0.0.1", server.port))
-        client.send(first)
-        await client.ended()
+        client.send(beginning)
+        await client.wait_for_close()
         client.close()
 
 
@@ -328,7 +328,7 @@ async def test_a_connection_without_calls_is_closed(monkeypatch):
     monkeypatch.setattr("chassis.rpc.server.IDLE_SECONDS", 0.5)
     async with echo_server() as server:
         client = await Http2.open(server.port)
-        await client.ended()
+        await client.wait_for_close()
         client.close()
 
 
@@ -345,10 +345,10 @@ async def test_excess_connections_are_closed_and_established_ones_served(monkeyp
     monkeypatch.setattr("chassis.rpc.server.MAX_CONNECTIONS", 20)
     async with echo_server() as server, connect(server.target, {}) as channel:
         await until(lambda: bool(server.logged("health")))
-        await is_answered(channel)
+        await assert_served(channel)
         clients = [socket.create_connection(("127.0.0.1", server.port)) for _ in range(60)]
         refused = await asyncio.to_thread(lambda: sum(map(is_refused, clients)))
-        await is_answered(channel)
+        await assert_served(channel)
         for client in clients:
             client.close()
     assert refused >= 40

@@ -21,49 +21,49 @@ LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
 
 @asynccontextmanager
-async def replica(host: str, port: int = 0, **more: int) -> AsyncIterator[EchoServer]:
-    async with echo_server(replace(OPEN, listen=Address(host, port), **more)) as running:
+async def replica(host: str, port: int = 0, **limits: int) -> AsyncIterator[EchoServer]:
+    async with echo_server(replace(OPEN, listen=Address(host, port), **limits)) as running:
         yield running
 
 
 @asynccontextmanager
 async def two_replicas() -> AsyncIterator[tuple[EchoServer, EchoServer, Caller]]:
-    """Two replicas under load."""
-    async with replica("127.0.0.1") as one, replica("127.0.0.2", one.port) as two:
-        target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
+    """Two replicas, and a caller that calls both."""
+    async with replica("127.0.0.1") as first, replica("127.0.0.2", first.port) as second:
+        target = f"ipv4:127.0.0.1:{first.port},127.0.0.2:{first.port}"
         async with connect(target, {}) as channel, continuous_calls(channel) as caller:
-            await until(lambda: min(one.service.answered, two.service.answered) > 20)
-            yield one, two, caller
+            await until(lambda: min(first.service.answered, second.service.answered) > 20)
+            yield first, second, caller
 
 
-async def test_both_replicas_get_their_share():
-    async with two_replicas() as (one, two, caller):
+async def test_two_replicas_get_about_half_of_the_calls_each():
+    async with two_replicas() as (first, second, caller):
         await caller.wait_for_responses(200)
-        share = one.service.answered / (one.service.answered + two.service.answered)
+        share = first.service.answered / (first.service.answered + second.service.answered)
     assert 0.35 < share < 0.65
 
 
 async def test_stopping_replica_loses_no_call():
-    async with two_replicas() as (one, two, caller):
-        one.stop.set()
-        await one.task
-        before = two.service.answered
+    async with two_replicas() as (first, second, caller):
+        first.stop.set()
+        await first.task
+        before = second.service.answered
         await caller.wait_for_responses(50)
-        assert two.service.answered >= before + 50
+        assert second.service.answered >= before + 50
 
 
 async def test_rolling_restart_of_replicas_loses_no_call():
-    async with AsyncExitStack() as ends:
-        one = await ends.enter_async_context(replica("127.0.0.1"))
-        running = {"127.0.0.1": one}
-        running["127.0.0.2"] = await ends.enter_async_context(replica("127.0.0.2", one.port))
-        target = f"ipv4:127.0.0.1:{one.port},127.0.0.2:{one.port}"
+    async with AsyncExitStack() as stack:
+        first = await stack.enter_async_context(replica("127.0.0.1"))
+        running = {"127.0.0.1": first}
+        running["127.0.0.2"] = await stack.enter_async_context(replica("127.0.0.2", first.port))
+        target = f"ipv4:127.0.0.1:{first.port},127.0.0.2:{first.port}"
         async with connect(target, {}) as channel, continuous_calls(channel) as caller:
             for host in list(running) * 2:
                 running[host].stop.set()
                 await running[host].task
                 await caller.wait_for_responses()
-                new = await ends.enter_async_context(replica(host, one.port))
+                new = await stack.enter_async_context(replica(host, first.port))
                 running[host] = new
                 await until(lambda new=new: new.service.answered > 20)
 
@@ -91,33 +91,33 @@ async def test_connection_ends_at_its_maximum_age_without_a_lost_call():
 async def test_new_replica_gets_its_share_of_calls(tmp_path: Path):
     authority = Authority()
     tls = authority.issue(tmp_path / "server", "usersvc.test")
-    ours = Certificates(authority.issue(tmp_path / "caller", "gateway"), LOG)
+    gateway_certificates = Certificates(authority.issue(tmp_path / "caller", "gateway"), LOG)
     settings = ServerSettings(Address("127.0.0.1", 0), tls, connection_seconds=1)
-    async with echo_server(settings) as one, name_server("127.0.0.1") as names:
-        second = replace(settings, listen=Address("127.0.0.2", one.port))
-        target = f"dns://127.0.0.1:{names.port}/usersvc.test:{one.port}"
+    async with echo_server(settings) as first, name_server("127.0.0.1") as names:
+        second_settings = replace(settings, listen=Address("127.0.0.2", first.port))
+        target = f"dns://127.0.0.1:{names.port}/usersvc.test:{first.port}"
         async with (
-            connect(target, {}, ours) as channel,
+            connect(target, {}, gateway_certificates) as channel,
             continuous_calls(channel) as caller,
-            echo_server(second) as two,
+            echo_server(second_settings) as second,
         ):
             await caller.wait_for_responses(100)
-            assert two.service.answered == 0
+            assert second.service.answered == 0
             names.addresses.append("127.0.0.2")
-            await until(lambda: two.service.answered > 20)
+            await until(lambda: second.service.answered > 20)
 
 
 async def test_server_cancels_a_call_after_its_deadline_or_its_callers_exit():
     async with replica("127.0.0.1") as server:
         async with connect(server.target, {}) as channel:
-            late = channel.unary_unary(HOLD)(b"", timeout=0.2)
+            overdue = channel.unary_unary(HOLD)(b"", timeout=0.2)
             await until(lambda: server.service.cancelled == 1)
-            gone = asyncio.ensure_future(channel.unary_unary(HOLD)(b"", timeout=60))
+            abandoned = asyncio.ensure_future(channel.unary_unary(HOLD)(b"", timeout=60))
             await until(lambda: server.service.held == 1)
         await until(lambda: server.service.cancelled == 2)
         await until(lambda: len(server.logged("call")) == 2)
 
     assert [call["outcome"] for call in server.logged("call")] == ["CANCELLED", "CANCELLED"]
-    assert (await late.code()).name == "DEADLINE_EXCEEDED"
+    assert (await overdue.code()).name == "DEADLINE_EXCEEDED"
     with pytest.raises(asyncio.CancelledError):
-        await gone
+        await abandoned

@@ -46,8 +46,8 @@ async def calling(server: EchoServer, files: CertificateFiles) -> AsyncIterator[
         yield caller
 
 
-async def is_called(server: EchoServer, name: str) -> None:
-    """Wait until the server logs its caller by this name."""
+async def wait_for_caller(server: EchoServer, name: str) -> None:
+    """Wait until the server logs a call from this caller."""
     await until(lambda: server.logged("call")[-1]["caller"] == name)
 
 
@@ -69,7 +69,7 @@ async def test_channel_uses_the_callers_new_certificate_without_a_lost_call(
         stream = caller.channel.unary_stream(COUNT)(b"")
         first = await stream.read()
         authority.issue(tmp_path / "caller", "search")
-        await is_called(server, "search")
+        await wait_for_caller(server, "search")
         second = await stream.read()
         stream.cancel()
 
@@ -80,10 +80,13 @@ async def test_every_channel_of_a_process_uses_the_new_certificate(
     authority: Authority, server: EchoServer, tmp_path: Path
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
-    ours = Certificates(files, LOG)
-    async with connect(server.target, {}, ours) as one, connect(server.target, {}, ours) as two:
+    gateway_certificates = Certificates(files, LOG)
+    async with (
+        connect(server.target, {}, gateway_certificates) as first,
+        connect(server.target, {}, gateway_certificates) as second,
+    ):
         authority.issue(tmp_path / "caller", "search")
-        for channel in (one, two):
+        for channel in (first, second):
             async with asyncio.timeout(20):
                 while not (calls := server.logged("call")) or calls[-1]["caller"] != "search":
                     await channel.unary_unary(ECHO)(b"", timeout=5)
@@ -95,14 +98,14 @@ async def test_new_certificate_that_servers_refuse_is_not_used(
 ):
     files = authority.issue(tmp_path / "caller", "gateway")
     async with calling(server, files) as caller:
-        refused = len(server.logged("call"))
+        calls_before = len(server.logged("call"))
         Authority("elsewhere").issue(tmp_path / "caller", "gateway", trusts=authority)
         await caller.wait_for_responses()
         assert not await can_connect(server, files)
         authority.issue(tmp_path / "caller", "search")
-        await is_called(server, "search")
+        await wait_for_caller(server, "search")
 
-    assert refused > 0
+    assert calls_before > 0
 
 
 async def test_new_connections_get_the_servers_new_certificate(
@@ -132,17 +135,17 @@ async def test_caller_of_a_removed_authority_cannot_connect(
     ]
 
 
-@pytest.mark.parametrize("half", ["tls.key", "tls.crt"])
+@pytest.mark.parametrize("replaced_file", ["tls.key", "tls.crt"])
 async def test_certificate_without_its_key_is_ignored_until_both_changed(
-    authority: Authority, server: EchoServer, tmp_path: Path, half: str
+    authority: Authority, server: EchoServer, tmp_path: Path, replaced_file: str
 ):
-    mine = authority.issue(tmp_path / "caller", "gateway")
+    caller_files = authority.issue(tmp_path / "caller", "gateway")
     authority.issue(tmp_path / "next", "usersvc")
-    (tmp_path / "next" / half).replace(tmp_path / "server" / half)
-    assert await can_connect(server, mine)
+    (tmp_path / "next" / replaced_file).replace(tmp_path / "server" / replaced_file)
+    assert await can_connect(server, caller_files)
     assert len(server.logged("certificate reload failed")) == 1
 
-    for rest in (tmp_path / "next").iterdir():
-        rest.replace(tmp_path / "server" / rest.name)
-    assert await can_connect(server, mine)
+    for file in (tmp_path / "next").iterdir():
+        file.replace(tmp_path / "server" / file.name)
+    assert await can_connect(server, caller_files)
     assert len(server.logged("certificate reloaded")) == 1

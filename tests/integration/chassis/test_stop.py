@@ -1,4 +1,4 @@
-"""A server stops with its task, however that ends."""
+"""A server stops listening when its task ends."""
 
 import asyncio
 import socket
@@ -14,6 +14,6 @@ async def test_a_cancelled_server_no_longer_listens():
         with pytest.raises(asyncio.CancelledError):
             await server.task
         with socket.socket() as probe:
-            answered = probe.connect_ex(("127.0.0.1", server.port)) == 0
+            accepted = probe.connect_ex(("127.0.0.1", server.port)) == 0
 
-    assert not answered
+    assert not accepted

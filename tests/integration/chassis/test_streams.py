@@ -18,7 +18,7 @@ MESSAGE = b"x" * 500_000
 
 
 class Endless:
-    """An endless stream behind an interceptor with short limits."""
+    """A service with an endless stream, behind an interceptor with given limits."""
 
     def __init__(self, **limits: Any) -> None:
         self.capture = LogCapture()
@@ -73,7 +73,7 @@ async def test_unread_stream_ends_with_deadline_exceeded():
 
 
 async def test_a_stalled_stream_keeps_its_slot_until_its_caller_is_gone():
-    """Unsent messages stay in memory until then."""
+    """Its unsent messages stay in memory until then."""
     endless = Endless(write_seconds=0.3, max_calls=1)
     async with endless.channel() as channel:
         stalled = channel.unary_stream(METHOD)(b"")

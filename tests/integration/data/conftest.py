@@ -1,4 +1,4 @@
-"""Databases without a schema, as input of migrations."""
+"""Databases without tables, to which the tests apply migrations."""
 
 from collections.abc import Iterator
 
@@ -8,11 +8,11 @@ from tests.support.postgres import Template, TestPostgres
 
 
 @pytest.fixture(scope="session")
-def empty(postgres_cluster: TestPostgres) -> Template:
+def empty_template(postgres_cluster: TestPostgres) -> Template:
     return postgres_cluster.template("migrations", lambda _: None)
 
 
 @pytest.fixture
-def url(empty: Template) -> Iterator[str]:
-    with empty.database() as url:
+def url(empty_template: Template) -> Iterator[str]:
+    with empty_template.database() as url:
         yield url

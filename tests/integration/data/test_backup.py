@@ -1,4 +1,4 @@
-"""A backup is taken under writes, the cluster is destroyed, and a new one restored from it."""
+"""A backup is taken during writes; when the cluster is lost, a new one is restored from it."""
 
 import asyncio
 import os
@@ -101,13 +101,13 @@ async def digests(cluster: Cluster) -> dict[str, str]:
 @pytest.fixture
 def storage(tmp_path: Path) -> BackupStorage:
     for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # PostgreSQL's account must be able to pass
-    return BackupStorage(tmp_path / "backup")
+        folder.chmod(0o711)  # PostgreSQL's account must be able to traverse them
+    return BackupStorage(tmp_path / "storage")
 
 
 @pytest.fixture
 def clusters() -> Iterator[list[Cluster]]:
-    """A list of clusters, which are stopped at the end."""
+    """A list of clusters, which are stopped at the end of the test."""
     started: list[Cluster] = []
     yield started
     for cluster in started:
@@ -149,12 +149,12 @@ async def test_destroyed_cluster_is_restored_with_archived_data(
     password = (first.folder / "superuser.password").read_text()
     async with region.writing():
         await asyncio.to_thread(storage.take_base_backup, first)
-    before_the_mistake = await digests(first)
-    moment = first.query("SELECT clock_timestamp();")
+    digests_before_mistake = await digests(first)
+    time_before_mistake = first.query("SELECT clock_timestamp();")
     await asyncio.to_thread(forget, first, region.url("users"), GLOBEX)
     async with region.writing():
         await pace(0.5)  # for writes that the archive must contain
-    at_the_end = await digests(first)
+    final_digests = await digests(first)
     await asyncio.to_thread(storage.archive_wal, first)
     async with open_channel(region.url("users"), system_clock) as channel:
         await create(UserServiceStub(channel), "too-late-for-the-archive")
@@ -162,15 +162,17 @@ async def test_destroyed_cluster_is_restored_with_archived_data(
             token = reader.token
     await asyncio.to_thread(destroy, first)
 
-    again = await asyncio.to_thread(storage.restore, tmp_path / "again", password)
-    clusters.append(again)
-    earlier = await asyncio.to_thread(storage.restore, tmp_path / "earlier", password, moment)
-    clusters.append(earlier)
+    restored = await asyncio.to_thread(storage.restore, tmp_path / "restored", password)
+    clusters.append(restored)
+    restored_to_time = await asyncio.to_thread(
+        storage.restore, tmp_path / "earlier", password, time_before_mistake
+    )
+    clusters.append(restored_to_time)
 
     assert region.written > 50
-    assert await digests(again) == at_the_end
-    assert await digests(earlier) == before_the_mistake != at_the_end
-    await assert_followers_must_restart(Region(again).url("users"), token)
+    assert await digests(restored) == final_digests
+    assert await digests(restored_to_time) == digests_before_mistake != final_digests
+    await assert_followers_must_restart(Region(restored).url("users"), token)
 
 
 async def assert_followers_must_restart(url: str, token: str) -> None:
@@ -182,12 +184,12 @@ async def assert_followers_must_restart(url: str, token: str) -> None:
         with refused(Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT):
             async with watch_changes(changes, token):
                 pass
-        seen = await read_snapshot(changes)
-        async with watch_changes(changes, seen.token) as reader:
+        snapshot = await read_snapshot(changes)
+        async with watch_changes(changes, snapshot.token) as reader:
             ann = await create(users, "ann")
-            reported = await reader.until(1)
+            following_changes = await reader.until(1)
     db = await asyncpg.connect(url)
     rows = await db.fetch("SELECT user_id FROM users WHERE organization_id = $1", ACME)
     await db.close()
-    assert {*seen.users, ann.id} == {str(row["user_id"]) for row in rows}
-    assert [change.resource_id for change in reported] == [ann.id]
+    assert {*snapshot.users, ann.id} == {str(row["user_id"]) for row in rows}
+    assert [change.resource_id for change in following_changes] == [ann.id]

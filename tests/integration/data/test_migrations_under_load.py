@@ -25,7 +25,7 @@ from tests.support.waiting import eventually
 
 START_SECONDS = 30
 WRITERS = 4
-BEFORE, AFTER = 60, 60
+ROUNDS_BEFORE, ROUNDS_AFTER = 60, 60
 """Minimum number of write rounds before and after the migrations."""
 
 Round = Callable[[grpc.aio.Channel, int], Awaitable[None]]
@@ -65,7 +65,7 @@ async def _address(output: asyncio.StreamReader) -> str:
             entry = json.loads(line)
             if entry["event"] == "listening":
                 return str(entry["address"])
-    raise AssertionError("it ended before it listened")
+    raise AssertionError("the process ended before it listened")
 
 
 @dataclass
@@ -73,26 +73,26 @@ class Load:
     """Writers that run until `stop` is set; a failed call ends all of them."""
 
     channel: grpc.aio.Channel
-    round_: Round
+    write_round: Round
     numbers: Iterator[int] = field(default_factory=count)
     done: int = 0
-    cut_short: int = 0
+    rolled_back: int = 0
     stop: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def write(self) -> None:
         while not self.stop.is_set():
             try:
-                await self.round_(self.channel, next(self.numbers))
+                await self.write_round(self.channel, next(self.numbers))
             except grpc.aio.AioRpcError as error:
-                # The victim of a deadlock with a migration: it was rolled back. Releases up to
-                # migration 0007 report an internal error, later ones UNAVAILABLE.
+                # A deadlock with a migration, whose victim is rolled back: releases up to migration
+                # 0007 report it as an internal error, later ones as UNAVAILABLE.
                 if error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
                     raise
-                self.cut_short += 1
+                self.rolled_back += 1
             else:
                 self.done += 1
 
-    async def reached(self, rounds: int) -> None:
+    async def wait_for_rounds(self, rounds: int) -> None:
         """Wait until `rounds` rounds are done."""
         await eventually(lambda: self.done >= rounds)
 
@@ -132,19 +132,20 @@ async def test_previous_release_serves_during_and_after_migrations(
     await migrations.apply(url, before.known)
 
     async with serving(service, url, before.folder) as old, asyncio.TaskGroup() as tasks:
-        load = Load(old, ROUNDS[service])
+        old_load = Load(old, ROUNDS[service])
         for _ in range(WRITERS):
-            tasks.create_task(load.write())
-        await load.reached(BEFORE)
+            tasks.create_task(old_load.write())
+        await old_load.wait_for_rounds(ROUNDS_BEFORE)
         applied = await migrations.apply(url, before.known + before.new)
-        await load.reached(load.done + AFTER)
+        await old_load.wait_for_rounds(old_load.done + ROUNDS_AFTER)
         async with serving(service, url, ROOT) as new:
-            both = Load(new, ROUNDS[service], load.numbers)
-            writing = tasks.create_task(both.write())
-            await both.reached(AFTER)
-            both.stop.set()
-            load.stop.set()
+            new_load = Load(new, ROUNDS[service], old_load.numbers)
+            writing = tasks.create_task(new_load.write())
+            await new_load.wait_for_rounds(ROUNDS_AFTER)
+            new_load.stop.set()
+            old_load.stop.set()
             await writing  # its channel closes with the block
     assert applied == before.new != []
-    assert both.cut_short == 0
-    assert load.cut_short <= WRITERS  # each can be the deadlock victim of a migration at most once
+    assert new_load.rolled_back == 0
+    # Each writer can be the deadlock victim of a migration at most once.
+    assert old_load.rolled_back <= WRITERS

@@ -39,7 +39,7 @@ async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
 
 
 async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
-    """The columns of each table except those of the migrations."""
+    """The columns of each table except the table of the migrations."""
     rows = await db.fetch(
         """
         SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
@@ -53,27 +53,29 @@ async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
     return dict(map(tuple, rows))
 
 
-async def stored(db: asyncpg.Connection, of: dict[str, list[str]]) -> Rows:
-    """The values of some columns."""
+async def stored_values(db: asyncpg.Connection, columns_by_table: dict[str, list[str]]) -> Rows:
+    """The rows of each table, with the given columns only, in a fixed order."""
     return {
         table: sorted(
             str(tuple(row)) for row in await db.fetch(f"SELECT {', '.join(names)} FROM {table}")
         )
-        for table, names in of.items()
+        for table, names in columns_by_table.items()
     }
 
 
-async def without_value(db: asyncpg.Connection, of: dict[str, list[str]]) -> list[str]:
+async def columns_without_value(
+    db: asyncpg.Connection, columns_by_table: dict[str, list[str]]
+) -> list[str]:
     return [
         f"{table}.{name}"
-        for table, names in of.items()
+        for table, names in columns_by_table.items()
         for name in names
         if not await db.fetchval(f"SELECT count({name}) FROM {table}")
     ]
 
 
-async def filled(url: str, db: asyncpg.Connection, service: str, version: int) -> None:
-    """A database at a version, with rows written at each earlier version."""
+async def fill(url: str, db: asyncpg.Connection, service: str, version: int) -> None:
+    """Migrate a database to a version, and write rows at each version on the way."""
     for step in range(1, version + 1):
         await migrations.apply(url, STEPS[service][:step])
         if step in ROWS[service]:
@@ -85,14 +87,14 @@ VERSIONS = [(service, step.version) for service, steps in STEPS.items() for step
 
 @pytest.mark.parametrize(("service", "version"), VERSIONS)
 async def test_database_of_any_version_is_migrated_with_its_rows(service, version, url, db):
-    await filled(url, db, service, version)
-    there = await columns(db)
-    before = await stored(db, there)
-    assert await without_value(db, there) == []
+    await fill(url, db, service, version)
+    old_columns = await columns(db)
+    before = await stored_values(db, old_columns)
+    assert await columns_without_value(db, old_columns) == []
 
     await migrations.apply(url, STEPS[service])
 
-    assert await stored(db, there) == before
+    assert await stored_values(db, old_columns) == before
     await READS[service](url, version)
     applied = await db.fetchval("SELECT array_agg(version ORDER BY version) FROM schema_migration")
     assert applied == [step.version for step in STEPS[service]]
@@ -124,8 +126,8 @@ async def usersvc_reads(url: str, version: int) -> None:
                 sessions, system_clock(), OID, "other@corp.test"
             )
             assert signed_in.session.user_id == ANN
-        seen = await read_snapshot(ChangeServiceStub(channel))
-        assert seen.users.keys() == {ANN, BOB}
+        snapshot = await read_snapshot(ChangeServiceStub(channel))
+        assert snapshot.users.keys() == {ANN, BOB}
         assert (await update(users, BOB, title="New")).title == "New"
         await delete(users, ANN)
         assert (await get(users, BOB)).title == "New"

@@ -30,18 +30,18 @@ from tests.support.waiting import eventually, pace, quiescent
 
 SLOTS = 8
 CAPACITY = SLOTS // 2 * (1 + QUEUE_PER_SLOT)
-"""How many requests of one organization may run or wait."""
+"""The number of requests of one organization that may run or wait."""
 SECONDS = 10.0
 
 
-def get(path: str = "/Users/1", token: str = "acme", more: str = "") -> bytes:
+def get(path: str = "/Users/1", token: str = "acme", extra_headers: str = "") -> bytes:
     head = f"GET /scim{path} HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer {token}\r\n"
-    return f"{head}{more}\r\n".encode()
+    return f"{head}{extra_headers}\r\n".encode()
 
 
 def post(body: bytes) -> bytes:
     length = f"Content-Length: {len(body)}\r\n"
-    return get(more=length).replace(b"GET", b"POST", 1) + body
+    return get(extra_headers=length).replace(b"GET", b"POST", 1) + body
 
 
 class Server:
@@ -107,7 +107,7 @@ async def server() -> AsyncIterator[Server]:
 
 
 class Client(raw_http.Connection):
-    """One connection."""
+    """A connection of a client."""
 
     async def send_separately(self, *parts: bytes) -> None:
         """Send the parts so that the server reads each one separately."""
@@ -156,7 +156,7 @@ async def test_request_without_slot_is_rejected_early_and_served_later(
     assert await rejected.outcomes(2) == [REJECTED_EARLY, REJECTED_EARLY]
     server.open.set()
     assert await other.outcomes(1) == [SERVED]
-    assert {each for client in clients for each in await client.outcomes(1)} == {SERVED}
+    assert {outcome for client in clients for outcome in await client.outcomes(1)} == {SERVED}
     await rejected.send_separately(get())
     assert await rejected.outcomes(1) == [SERVED]
 
@@ -164,7 +164,7 @@ async def test_request_without_slot_is_rejected_early_and_served_later(
 async def test_requests_read_at_once_reach_application_up_to_capacity(
     server: Server,
 ):
-    """A few slots are free, and hundreds of requests arrive before one of them has acquired any."""
+    """Few slots are free, and hundreds of requests arrive before any of them acquires one."""
     await fill_slots(server, "initech")
     before = len(server.requests)
     clients = [await connect(server) for _ in range(5 * CAPACITY)]
@@ -173,7 +173,7 @@ async def test_requests_read_at_once_reach_application_up_to_capacity(
     await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
     server.open.set()
 
-    counts = Counter([each for client in clients for each in await client.outcomes(1)])
+    counts = Counter([outcome for client in clients for outcome in await client.outcomes(1)])
 
     # A displaced request of initech frees a slot for another of acme.
     assert set(counts) == {SERVED, REJECTED_EARLY}
@@ -220,7 +220,7 @@ async def test_pipelined_request_is_answered_in_order(server: Server):
         [post(b"0123456789")[:-5], post(b"0123456789")[-5:]],
         [post(b"0123456789")[:-10], b"01234", b"56789"],
     ],
-    ids=["a head", "its last byte", "a body", "a body after its head"],
+    ids=["a head", "last byte of a head", "a body", "a body after its head"],
 )
 async def test_request_in_parts_goes_to_parser_and_next_is_rejected_early(
     server: Server, parts: list[bytes]
@@ -233,7 +233,7 @@ async def test_request_in_parts_goes_to_parser_and_next_is_rejected_early(
     assert await client.outcomes(1) == [REJECTED_EARLY]
 
 
-async def test_unread_body_is_not_taken_for_another_request(server: Server):
+async def test_unread_body_is_not_mistaken_for_another_request(server: Server):
     """The response is sent before the body arrives, and a part of the body looks like a request."""
     await fill_slots(server)
     client = await connect(server)
@@ -246,13 +246,15 @@ async def test_unread_body_is_not_taken_for_another_request(server: Server):
 
 
 @pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\n"])
-async def test_empty_lines_before_a_head_are_not_taken_for_the_head(server: Server, empty: bytes):
+async def test_empty_lines_before_a_head_are_not_mistaken_for_the_head(
+    server: Server, empty: bytes
+):
     """The parser skips them (RFC 9112 section 2.2); no part of the body becomes a request."""
     await fill_slots(server)
     client = await connect(server)
     length = 400
-    beginning = empty + get("/early", more=f"Content-Length: {length}\r\n")
-    # If the empty lines were taken for the end of the head, the body would be complete here.
+    beginning = empty + get("/early", extra_headers=f"Content-Length: {length}\r\n")
+    # If the empty lines were mistaken for the end of the head, the body would be complete here.
     await client.send_separately(beginning + b"x" * (len(b"\r\n\r\n") + length - len(beginning)))
     assert await client.outcomes(1) == [(404, True)]
     await client.send_separately(get())
@@ -287,7 +289,7 @@ async def test_early_rejection_resumes_after_a_slow_reader(server: Server):
     assert await clients[0].outcomes(1) == [REJECTED_EARLY]
 
 
-async def test_bytes_of_an_earlier_request_are_not_taken_for_another(server: Server):
+async def test_bytes_of_an_earlier_request_are_not_mistaken_for_another(server: Server):
     """The bytes that look like a request are the value of a header, as the parser reads them."""
     await fill_slots(server)
     client = await connect(server)
@@ -295,7 +297,9 @@ async def test_bytes_of_an_earlier_request_are_not_taken_for_another(server: Ser
     first = await client.response()
     second = await client.response()
 
-    assert [each[1].get("Answered-By") for each in (first, second)] == ["the application"] * 2
+    assert [headers.get("Answered-By") for _, headers, _ in (first, second)] == [
+        "the application"
+    ] * 2
     assert server.requests[-1] == "/scim/second"
     await client.send_separately(get())
     assert await client.outcomes(1) == [(503, True)]  # request boundaries are unknown by now

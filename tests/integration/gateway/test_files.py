@@ -1,4 +1,4 @@
-"""Downloads of files that are sent part by part, over real sockets."""
+"""Downloads of files that are sent in parts, over real sockets."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -78,7 +78,7 @@ async def slow_reader(files: Files) -> tuple[asyncio.StreamReader, asyncio.Strea
 
 
 async def read_slowly(reader: asyncio.StreamReader) -> bytes:
-    """The last bytes of a response that is read slowly, a little at a time."""
+    """The last bytes of a response that is read slowly, in small pieces."""
     last = b""
     try:
         while piece := await reader.read(16_384):
@@ -93,9 +93,9 @@ async def test_download_arrives_complete():
     async with (
         sending(parts=40) as files,
         ClientSession() as session,
-        session.get("http://{}:{}/".format(*files.address)) as reply,
+        session.get("http://{}:{}/".format(*files.address)) as response,
     ):
-        text = await reply.text()
+        text = await response.text()
 
     assert text == 40 * PART
 
@@ -126,13 +126,13 @@ async def test_client_disconnect_during_download_is_no_error():
 async def test_download_that_fails_midway_is_incomplete_to_the_client():
     async with sending(parts=2, refusal=UNAVAILABLE) as files, ClientSession() as session:
         with pytest.raises(ClientPayloadError):
-            async with session.get("http://{}:{}/".format(*files.address)) as reply:
-                await reply.read()
+            async with session.get("http://{}:{}/".format(*files.address)) as response:
+                await response.read()
         assert await files.outcomes.get() is None
 
 
 async def test_error_of_the_first_part_is_raised_before_the_response():
     async with sending(parts=0, refusal=UNAVAILABLE) as files, ClientSession() as session:
-        async with session.get("http://{}:{}/".format(*files.address)) as reply:
-            assert reply.status == 500
+        async with session.get("http://{}:{}/".format(*files.address)) as response:
+            assert response.status == 500
         assert await files.outcomes.get() is UNAVAILABLE

@@ -52,9 +52,9 @@ async def serving(limit: int = LIMIT_BYTES) -> AsyncIterator[Server]:
 
 
 class Client(raw_http.Connection):
-    """One connection."""
+    """A connection of a client."""
 
-    async def answer(self) -> tuple[int, bytes]:
+    async def next_response(self) -> tuple[int, bytes]:
         """The status and body of the next response; 0 if the server closed the connection."""
         try:
             status, _, body = await self.response()
@@ -75,22 +75,22 @@ async def wait_until_held(server: Server, size: int) -> None:
 
 async def test_head_over_the_size_limit_gets_431():
     async with serving() as server:
-        one = await connect(server, FIRST + FIELD * 90)
-        status, body = await one.answer()
+        client = await connect(server, FIRST + FIELD * 90)
+        status, body = await client.next_response()
 
         assert status == 431
         assert b"urn:ietf:params:scim:api:messages:2.0:Error" in body
         assert server.requests == 0
-        one.writer.close()
+        client.writer.close()
         await wait_until_held(server, 0)
 
 
 async def test_large_head_below_the_limit_is_accepted_repeatedly():
     async with serving() as server:
-        one = await connect(server)
+        client = await connect(server)
         for _ in range(20):
-            one.writer.write(FIRST + FIELD * (MAX_FIELDS - 1) + b"Content-Length: 0\r\n\r\n")
-            assert await one.answer() == (200, b"0")
+            client.writer.write(FIRST + FIELD * (MAX_FIELDS - 1) + b"Content-Length: 0\r\n\r\n")
+            assert await client.next_response() == (200, b"0")
 
         assert server.heads.budget.in_use == 0
 
@@ -98,12 +98,12 @@ async def test_large_head_below_the_limit_is_accepted_repeatedly():
 @pytest.mark.parametrize("split", [0, 1, 2, 3, 4, len(WITH_BODY)])
 async def test_body_is_not_counted_wherever_its_head_is_split(split: int):
     async with serving() as server:
-        one = await connect(server)
+        client = await connect(server)
         for _ in range(3):
-            one.writer.write(WITH_BODY[: len(WITH_BODY) - split])
+            client.writer.write(WITH_BODY[: len(WITH_BODY) - split])
             await pace(0.02)  # the rest arrives in a read of its own
-            one.writer.write(WITH_BODY[len(WITH_BODY) - split :] + BODY)
-            assert await one.answer() == (200, b"%d" % len(BODY))
+            client.writer.write(WITH_BODY[len(WITH_BODY) - split :] + BODY)
+            assert await client.next_response() == (200, b"%d" % len(BODY))
 
         assert (server.heads.budget.in_use, server.heads.rejected) == (0, 0)
 
@@ -117,10 +117,10 @@ async def test_large_heads_are_bounded_and_small_ones_always_accepted():
         small = await connect(server, FIRST + b"X: %s\r\n" % (b"x" * 1_000))
         small.writer.write(b"Content-Length: 0\r\n\r\n")
 
-        assert await small.answer() == (200, b"0")
+        assert await small.next_response() == (200, b"0")
         assert 512 * 1024 < held <= 1024 * 1024
-        for each in (*greedy, *other):
-            each.writer.transport.abort()
+        for client in (*greedy, *other):
+            client.writer.transport.abort()
         await wait_until_held(server, 0)
 
 
@@ -130,8 +130,8 @@ async def test_one_address_uses_at_most_half_of_the_head_memory():
         await eventually(lambda: server.heads.rejected >= 5, SECONDS)
         large = FIRST + FIELD * 5 + b"Content-Length: 0\r\n\r\n"
 
-        assert (await (await connect(server, large)).answer())[0] == 503
-        assert await (await connect(server, large, "127.0.0.2")).answer() == (200, b"0")
+        assert (await (await connect(server, large)).next_response())[0] == 503
+        assert await (await connect(server, large, "127.0.0.2")).next_response() == (200, b"0")
         assert len(greedy) == 10  # the list keeps the connections open
 
 
@@ -139,17 +139,17 @@ async def test_pipelined_heads_behind_a_waiting_request_are_counted():
     async with serving() as server:
         server.open.clear()
         large = FIRST + FIELD * 10 + b"Content-Length: 0\r\n\r\n"
-        one = await connect(server, large * 8)
+        client = await connect(server, large * 8)
 
-        assert (await one.answer())[0] == 0
+        assert (await client.next_response())[0] == 0
         await wait_until_held(server, 0)
 
 
 async def test_small_pipelined_requests_are_accepted():
     async with serving() as server:
-        one = await connect(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
+        client = await connect(server, (FIRST + b"Content-Length: 0\r\n\r\n") * 30)
 
-        assert [await one.answer() for _ in range(30)] == [(200, b"0")] * 30
+        assert [await client.next_response() for _ in range(30)] == [(200, b"0")] * 30
         assert server.heads.budget.in_use == 0
 
 

@@ -36,11 +36,17 @@ from tests.support import raw_http, scim_endpoint
 from tests.support.servers import listening
 from tests.support.waiting import eventually, pace, quiescent
 
-SENT = 200
-TOGETHER = 20
+REQUESTS = 200
+CLIENTS = 20
 SECONDS = 20.0
-KINDS = (asyncio.Task, types.FrameType, types.CoroutineType, BaseException, CIMultiDictProxy)
-"""Types of which a request has several objects, which stay in memory if it is not freed."""
+COUNTED_TYPES = (
+    asyncio.Task,
+    types.FrameType,
+    types.CoroutineType,
+    BaseException,
+    CIMultiDictProxy,
+)
+"""Types of which each request creates objects; they stay in memory if the request leaks."""
 
 
 class Keys(keys_pb2_grpc.KeyServiceServicer):
@@ -56,7 +62,7 @@ class Keys(keys_pb2_grpc.KeyServiceServicer):
 
 
 @asynccontextmanager
-async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
+async def serving(burst: int) -> AsyncIterator[tuple[str, int]]:
     """The gateway's HTTP server; no usersvc answers."""
     logger = log.configure("gateway", "error")
     server = grpc.aio.server()
@@ -67,7 +73,7 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
         grpc.aio.insecure_channel("127.0.0.1:1") as nowhere,
     ):
         cache: KeyCache[Caller] = KeyCache()
-        limiter = FailedAuthLimiter(at_once)
+        limiter = FailedAuthLimiter(burst)
         stub = keys_pb2_grpc.KeyServiceStub(keys)
         resources = {
             "Users": Users(UserClient(nowhere)),
@@ -89,8 +95,10 @@ async def serving(at_once: int) -> AsyncIterator[tuple[str, int]]:
 
 async def _heartbeat(*caches) -> None:
     while True:
-        for each in caches:
-            each.apply(keys_pb2.WatchKeysResponse(heartbeat=keys_pb2.WatchKeysResponse.Heartbeat()))
+        for cache in caches:
+            cache.apply(
+                keys_pb2.WatchKeysResponse(heartbeat=keys_pb2.WatchKeysResponse.Heartbeat())
+            )
         await pace(0.2)  # the interval of the heartbeats of keysvc
 
 
@@ -106,9 +114,9 @@ def without_garbage_collection() -> Iterator[None]:
 
 def live_objects() -> Counter[str]:
     found: Counter[str] = Counter()
-    for each in gc.get_objects():
-        for kind in KINDS:
-            if isinstance(each, kind):
+    for live in gc.get_objects():
+        for kind in COUNTED_TYPES:
+            if isinstance(live, kind):
                 found[kind.__name__] += 1
     return found
 
@@ -132,41 +140,41 @@ async def send(address: tuple[str, int], tokens: list[str], path: str = "/Users"
 
 
 def unknown_tokens() -> list[str]:
-    return [secrets.token_hex(16) for _ in range(SENT // TOGETHER)]
+    return [secrets.token_hex(16) for _ in range(REQUESTS // CLIENTS)]
 
 
 async def _flood(address: tuple[str, int], kind: str) -> Counter[int]:
     match kind:
         case "different keys":
-            sent = [unknown_tokens() for _ in range(TOGETHER)]
-        case "one key at once":
-            sent = [unknown_tokens()] * TOGETHER
+            sent = [unknown_tokens() for _ in range(CLIENTS)]
+        case "one key concurrently":
+            sent = [unknown_tokens()] * CLIENTS
         case "remembered keys":
-            one = unknown_tokens()[0]
-            sent = [[one] * (SENT // TOGETHER)] * TOGETHER
+            token = unknown_tokens()[0]
+            sent = [[token] * (REQUESTS // CLIENTS)] * CLIENTS
         case _:
-            sent = [["right"] * (SENT // TOGETHER)] * TOGETHER
+            sent = [["right"] * (REQUESTS // CLIENTS)] * CLIENTS
     statuses: Counter[int] = Counter()
-    for each in await asyncio.gather(*(send(address, tokens) for tokens in sent)):
-        statuses += each
+    for counted in await asyncio.gather(*(send(address, tokens) for tokens in sent)):
+        statuses += counted
     return statuses
 
 
 @pytest.mark.parametrize(
-    ("kind", "at_once", "expected"),
+    ("kind", "burst", "expected"),
     [
         ("different keys", 10_000, {401}),
         ("different keys", 1, {401, 429, 503}),
-        ("one key at once", 10_000, {401}),
+        ("one key concurrently", 10_000, {401}),
         ("remembered keys", 10_000, {401}),
         ("no usersvc", 10_000, {503}),
     ],
 )
 async def test_refused_requests_leave_no_objects(
-    kind: str, at_once: int, expected: set[int], monkeypatch: pytest.MonkeyPatch
+    kind: str, burst: int, expected: set[int], monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(failed_auth, "PACE_SECONDS", 0.001)
-    async with serving(at_once) as address:
+    async with serving(burst) as address:
         await _flood(address, kind)
         with without_garbage_collection():
             await _flood(address, kind)
@@ -176,14 +184,15 @@ async def test_refused_requests_leave_no_objects(
             grown = await _grown(before)
 
     assert statuses.keys() <= expected
-    assert statuses.total() == SENT
-    assert grown.total() < SENT / 10, grown
+    assert statuses.total() == REQUESTS
+    assert grown.total() < REQUESTS / 10, grown
 
 
 async def _grown(before: Counter[str]) -> Counter[str]:
-    """The additional objects: the test waits until they are few, or for a limited time."""
+    """The objects that were added since, after a limited wait until they are few."""
     end = time.monotonic() + SECONDS
     await eventually(
-        lambda: (live_objects() - before).total() < SENT / 10 or time.monotonic() > end, 2 * SECONDS
+        lambda: (live_objects() - before).total() < REQUESTS / 10 or time.monotonic() > end,
+        2 * SECONDS,
     )
     return live_objects() - before

@@ -85,12 +85,13 @@ async def send_beginning(server: Server, address: str, sent: bytes) -> asyncio.S
     """Send the beginning of a request from an address, until the server has read it."""
     reader, writer = await connect(server, address)
     writer.write(sent)
-    own = writer.get_extra_info("sockname")
+    own_address = writer.get_extra_info("sockname")
 
     def is_read() -> bool:
         return any(
-            each.transport.get_extra_info("peername") == own and not each.idle_since
-            for each in server.connections._open
+            connection.transport.get_extra_info("peername") == own_address
+            and not connection.idle_since
+            for connection in server.connections._open
         )
 
     await wait_until(is_read)
@@ -111,7 +112,7 @@ async def response_head(server: Server, address: str = "127.0.0.1") -> bytes:
 
 
 async def read_to_end(reader: asyncio.StreamReader) -> bytes:
-    """The bytes that arrive before the server ends the connection, as it must."""
+    """The bytes that arrive until the server closes the connection; fail if it stays open."""
     received = b""
     # Read in pieces: a reset must not discard the bytes that were read before.
     with suppress(ConnectionError):
@@ -129,8 +130,8 @@ def connect_without_reading(server: Server) -> socket.socket:
     return client
 
 
-async def wait_until(holds: Callable[[], bool]) -> None:
-    await eventually(holds, SECONDS)
+async def wait_until(condition: Callable[[], bool]) -> None:
+    await eventually(condition, SECONDS)
 
 
 async def send_slowly(writer: asyncio.StreamWriter, data: bytes) -> None:
@@ -208,7 +209,7 @@ async def test_unsent_bytes_of_all_connections_are_bounded():
         await wait_until(lambda: server.connections.aborted > 0)
         await quiescent(lambda: (server.pages, server.connections.aborted))
         connections = server.connections._open
-        unsent = sum(each.transport.get_write_buffer_size() for each in connections)
+        unsent = sum(connection.transport.get_write_buffer_size() for connection in connections)
 
         assert server.pages >= 12
         assert unsent <= MEBIBYTE
@@ -219,10 +220,10 @@ async def test_unsent_bytes_of_all_connections_are_bounded():
 async def test_waiting_and_idle_clients_are_not_aborted():
     async with serving() as server:
         reader, writer = await connect(server)
-        for path, answer in (("slow", b"slow"), ("quick", b"quick")):
+        for path, body in (("slow", b"slow"), ("quick", b"quick")):
             writer.write(f"GET /{path} HTTP/1.1\r\nHost: a\r\n\r\n".encode())
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
-            assert await reader.readexactly(len(answer)) == answer
+            assert await reader.readexactly(len(body)) == body
             await pace(1.0)  # an idle connection, for longer than a body may take
 
         assert server.connections.aborted == 0
@@ -237,9 +238,9 @@ async def test_client_that_pipelines_a_request_is_not_aborted():
         await pace(0.1)  # while the slow response is in progress
         writer.write(GET)
 
-        for answer in (b"slow", b"quick"):
+        for body in (b"slow", b"quick"):
             await asyncio.wait_for(reader.readuntil(b"\r\n\r\n"), SECONDS)
-            assert await reader.readexactly(len(answer)) == answer
+            assert await reader.readexactly(len(body)) == body
         assert server.connections.aborted == 0
         writer.close()
 
@@ -266,10 +267,10 @@ async def test_connection_over_the_limit_closes_the_longest_idle_one():
         for number in range(3):
             idle.append(await connect(server))
             await wait_until(lambda number=number: len(server.connections._open) == number + 1)
-        fresh, writer = await connect(server)
+        new, writer = await connect(server)
         writer.write(GET)
 
-        assert b" 200 " in await asyncio.wait_for(fresh.readuntil(b"\r\n\r\n"), SECONDS)
+        assert b" 200 " in await asyncio.wait_for(new.readuntil(b"\r\n\r\n"), SECONDS)
         assert await read_to_end(idle[0][0]) == b""
         assert not idle[1][0].at_eof()
         assert len(server.connections._open) == 3
@@ -281,7 +282,7 @@ async def test_connection_over_the_limit_gets_503_when_all_are_busy():
         for _, writer in busy:
             writer.write(b"GET /slow HTTP/1.1\r\nHost: a\r\n\r\n")
         opened = server.connections._open
-        await wait_until(lambda: [each.wait for each in opened] == [Wait.NOTHING] * 2)
+        await wait_until(lambda: [connection.wait for connection in opened] == [Wait.NOTHING] * 2)
         reader, _ = await connect(server)
 
         refused = await read_to_end(reader)
@@ -315,13 +316,13 @@ async def test_address_with_most_partial_heads_loses_a_connection_first():
 
 
 @pytest.mark.parametrize("beginning", [POST_1000_BYTES, b"GET /page HTTP/1.1\r\nHost: a\r\n\r\n"])
-async def test_slow_transfer_is_closed_when_no_other_connection_can_be(beginning: bytes):
+async def test_slow_transfer_is_closed_if_no_connection_is_idle(beginning: bytes):
     async with serving(LONG, limit=3) as server:
         slow = [connect_without_reading(server) for _ in range(3)]
         for client in slow:
             client.sendall(beginning)
         opened = server.connections._open
-        await wait_until(lambda: [each.wait for each in opened] == [Wait.TRANSFER] * 3)
+        await wait_until(lambda: [connection.wait for connection in opened] == [Wait.TRANSFER] * 3)
         assert b" 200 " in await response_head(server)
 
         assert (server.connections.rejected, server.connections.displaced) == (0, 1)
@@ -329,9 +330,9 @@ async def test_slow_transfer_is_closed_when_no_other_connection_can_be(beginning
             client.close()
 
 
-async def test_slow_bodies_of_one_address_are_closed_before_idle_others():
+async def test_slow_bodies_of_one_address_are_closed_before_idle_clients():
     async with serving(LONG, limit=10) as server:
-        idle, _kept = await connect(server, "127.0.0.2")
+        idle, _writer = await connect(server, "127.0.0.2")
         slow = [await send_beginning(server, "127.0.0.3", POST_1000_BYTES) for _ in range(9)]
         assert b" 200 " in await response_head(server)
 
@@ -406,7 +407,7 @@ async def test_head_that_is_too_large_gets_400(request_: bytes):
         assert received.split(b" ")[1] == b"400"
 
 
-CHUNKS = {"bytes": b"1\r\na\r\n", "seven bytes": b"7\r\naaaaaaa\r\n"}
+CHUNKS = {"one byte": b"1\r\na\r\n", "seven bytes": b"7\r\naaaaaaa\r\n"}
 
 
 @pytest.mark.parametrize("chunk", CHUNKS.values(), ids=list(CHUNKS))
@@ -431,9 +432,9 @@ async def test_body_in_small_chunks_is_read_completely(size: int):
         chunk = f"{size:x}\r\n".encode() + b"a" * size + b"\r\n"
         head = b"POST /echo HTTP/1.1\r\nHost: a\r\nTransfer-Encoding: chunked\r\n\r\n"
         writer.write(head + chunk * number + b"0\r\n\r\n")
-        answer = await reader.readuntil(b"\r\n\r\n")
+        received_head = await reader.readuntil(b"\r\n\r\n")
         body = await reader.readexactly(size * number)
         writer.close()
 
-        assert answer.startswith(b"HTTP/1.1 200 ")
+        assert received_head.startswith(b"HTTP/1.1 200 ")
         assert (body, server.connections.aborted) == (b"a" * size * number, 0)

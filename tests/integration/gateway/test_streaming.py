@@ -19,7 +19,7 @@ Parts = Callable[[], AsyncGenerator[bytes, None]]
 
 
 class Server:
-    """Sends the same response to each request, and records why each one was aborted, if it was."""
+    """A server that sends one response to every request, and records why it was aborted, if so."""
 
     def __init__(self, parts: Parts, seconds: float) -> None:
         self._parts = parts
@@ -27,11 +27,11 @@ class Server:
         self.port = 0
         self.outcomes: asyncio.Queue[str | None] = asyncio.Queue()
 
-    async def answer(self, request: web.Request) -> web.StreamResponse:
-        answer = ScimResponse(200, b"begin ", rest=self._parts())
-        response = answer.to_http("r")
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        scim_response = ScimResponse(200, b"begin ", rest=self._parts())
+        response = scim_response.to_http("r")
         try:
-            await send(request, response, answer, self._seconds)
+            await send(request, response, scim_response, self._seconds)
         finally:
             self.outcomes.put_nowait(response.get(ABORT_REASON))
         return response
@@ -49,7 +49,7 @@ class Server:
 async def serving(parts: Parts, seconds: float = SECONDS) -> AsyncIterator[Server]:
     server = Server(parts, seconds)
     app = web.Application()
-    app.router.add_get("/", server.answer)
+    app.router.add_get("/", server.handle)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", 0)
@@ -163,7 +163,7 @@ async def test_response_to_http_1_0_ends_with_the_connection(connection: str):
         reader, writer = await asyncio.open_connection("127.0.0.1", server.port)
         writer.write(f"GET / HTTP/1.0\r\nConnection: {connection}\r\n\r\n".encode())
         async with asyncio.timeout(10):
-            answer = await reader.read()  # to the end of the connection
+            received = await reader.read()  # to the end of the connection
         writer.close()
 
-    assert answer.partition(b"\r\n\r\n")[2] == b"begin " + PART * 3
+    assert received.partition(b"\r\n\r\n")[2] == b"begin " + PART * 3
