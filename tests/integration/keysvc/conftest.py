@@ -1,4 +1,4 @@
-"""A keysvc of one region with a database of its own."""
+"""A keysvc of one region with its own database."""
 
 from collections.abc import AsyncIterator, Iterator
 

@@ -1,4 +1,4 @@
-"""The audit trail."""
+"""The audit trail: its events, their order, and who may list them."""
 
 import asyncio
 from collections.abc import Sequence
@@ -11,7 +11,7 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
 
 ANN = audit_pb2.Actor(id="u1", display_name="ann@acme.test", address="192.0.2.1")
-NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 Event = audit_pb2.AuditEvent
 
 
@@ -74,7 +74,7 @@ async def test_audit_trail_omits_refused_and_ineffective_requests(keysvc: Replic
     with refused("INTEGRATION_NOT_ACTIVE"):
         await keysvc.generate(acme)
     with refused("KEY_NOT_FOUND"):
-        await keysvc.revoke(pb.Key(organization_id=acme, id=NOBODY))
+        await keysvc.revoke(pb.Key(organization_id=acme, id=UNKNOWN_ID))
 
     assert actions(await keysvc.audit_events(acme)) == [
         "INTEGRATION_ACTIVATED",
@@ -89,11 +89,13 @@ async def test_concurrent_actions_are_recorded_in_their_order(
 ):
     acme = await keysvc.create()
     generated = await keysvc.generate(acme)
-    async with running_replica(keys_url, clock) as other:
-        calls = [replica.revoke(generated.key) for replica in (keysvc, other) for _ in range(4)]
+    async with running_replica(keys_url, clock) as second_replica:
+        calls = [
+            replica.revoke(generated.key) for replica in (keysvc, second_replica) for _ in range(4)
+        ]
         calls += [
             switch(acme)
-            for replica in (keysvc, other)
+            for replica in (keysvc, second_replica)
             for switch in (replica.deactivate, replica.activate) * 4
         ]
         await asyncio.gather(*calls)
@@ -160,10 +162,10 @@ async def test_a_page_token_of_another_list_is_refused(keysvc: Replica):
 @pytest.mark.parametrize(
     ("request_", "reason"),
     [
-        (audit_pb2.ListAuditEventsRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
+        (audit_pb2.ListAuditEventsRequest(organization_id=UNKNOWN_ID), "ORGANIZATION_NOT_FOUND"),
         (audit_pb2.ListAuditEventsRequest(organization_id="acme"), "INVALID_FIELD"),
         (
-            audit_pb2.ListAuditEventsRequest(organization_id=NOBODY, page_size=-1),
+            audit_pb2.ListAuditEventsRequest(organization_id=UNKNOWN_ID, page_size=-1),
             "INVALID_FIELD",
         ),
     ],

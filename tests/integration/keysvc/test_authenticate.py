@@ -1,4 +1,4 @@
-"""Authentication by token, and the detail of every refusal."""
+"""Authentication by token, and the detail text of every refusal."""
 
 from datetime import UTC, datetime
 
@@ -20,11 +20,11 @@ def unauthenticated(reason: str, detail: str, **metadata: str) -> RemoteRefusal:
 
 async def test_authenticated_key_identifies_its_organization(keysvc: Replica):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
 
-    answer = await keysvc.authenticate(made.token)
+    response = await keysvc.authenticate(generated.token)
 
-    assert answer == pb.AuthenticateResponse(organization_id=acme, key_id=made.key.id)
+    assert response == pb.AuthenticateResponse(organization_id=acme, key_id=generated.key.id)
 
 
 async def test_old_key_expires_eight_hours_after_a_new_one(keysvc: Replica, clock: MovableClock):
@@ -55,15 +55,15 @@ async def test_old_key_expires_eight_hours_after_a_new_one(keysvc: Replica, cloc
 
 
 async def test_revoked_key_is_refused_immediately(keysvc: Replica, clock: MovableClock):
-    made = await keysvc.generate(await keysvc.create())
+    generated = await keysvc.generate(await keysvc.create())
 
-    key = await keysvc.revoke(made.key)
+    key = await keysvc.revoke(generated.key)
 
     expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob", revoked_by_name="bob")
-    expected.MergeFrom(made.key)
+    expected.MergeFrom(generated.key)
     assert key == expected
     with refused("KEY_REVOKED") as refusal:
-        await keysvc.authenticate(made.token)
+        await keysvc.authenticate(generated.token)
     assert refusal() == unauthenticated(
         "KEY_REVOKED",
         f"This API key was revoked on 2026-03-01 at 12:00 UTC. Generate a new key under {PAGE} and "
@@ -75,8 +75,8 @@ async def test_revoked_key_is_refused_immediately(keysvc: Replica, clock: Movabl
 
 
 async def test_wrong_secret_and_unknown_key_get_the_same_refusal(keysvc: Replica):
-    made = key_token.parse((await keysvc.generate(await keysvc.create())).token)
-    wrong = Token(made.region, made.key_id, bytes(32))
+    generated = key_token.parse((await keysvc.generate(await keysvc.create())).token)
+    wrong = Token(generated.region, generated.key_id, bytes(32))
     unknown = key_token.generate(Region.US, bytes)
     refusals = []
 
@@ -95,18 +95,18 @@ async def test_wrong_secret_and_unknown_key_get_the_same_refusal(keysvc: Replica
 
 async def test_key_is_refused_while_the_integration_is_inactive(keysvc: Replica):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
 
     await keysvc.deactivate(acme)
     with refused("INTEGRATION_INACTIVE") as refusal:
-        await keysvc.authenticate(made.token)
+        await keysvc.authenticate(generated.token)
     assert refusal() == unauthenticated(
         "INTEGRATION_INACTIVE",
         f"The integration is switched off. Activate it under {PAGE}. This API key then works "
         "again.",
         organization_id=acme,
-        key_id=made.key.id,
+        key_id=generated.key.id,
     )
 
     await keysvc.activate(acme)
-    assert (await keysvc.authenticate(made.token)).organization_id == acme
+    assert (await keysvc.authenticate(generated.token)).organization_id == acme

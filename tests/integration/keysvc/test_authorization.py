@@ -33,10 +33,10 @@ async def test_each_caller_may_call_only_its_listed_methods(
 ):
     authority = Authority()
     tls = ServerSettings(Address("127.0.0.1", 0), authority.issue(tmp_path / "server", "keysvc"))
-    ours = Certificates(authority.issue(tmp_path / "caller", name), LOG)
+    certificates = Certificates(authority.issue(tmp_path / "caller", name), LOG)
     async with running_replica(keys_url, clock, server=tls) as replica:
         target = replica.address.replace("127.0.0.1", "localhost")
-        async with connect(target, {}, ours) as channel:
+        async with connect(target, {}, certificates) as channel:
             assert (
                 await authenticate(channel),
                 await watch(channel),

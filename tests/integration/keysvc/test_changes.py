@@ -25,49 +25,49 @@ RESET = ("reset", "")
 
 
 @pytest.fixture
-async def other(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
+async def second_replica(keys_url: str, clock: MovableClock) -> AsyncIterator[Replica]:
     """A second replica on the same database."""
     async with running_replica(keys_url, clock) as replica:
         yield replica
 
 
 @pytest.fixture
-def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+def long_statement_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long timeout, so that a slow database on a busy machine counts as available."""
     monkeypatch.setattr("keysvc.background.changes.STATEMENT_TIMEOUT_SECONDS", 15.0)
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_statement_timeout")
 async def test_revocation_reaches_streams_of_another_replica_immediately(
-    keysvc: Replica, other: Replica
+    keysvc: Replica, second_replica: Replica
 ):
-    made = await keysvc.generate(await keysvc.create())
-    async with watching(other) as watcher:
-        await keysvc.revoke(made.key)
-        sent = len(watcher.event_kinds)
+    generated = await keysvc.generate(await keysvc.create())
+    async with watching(second_replica) as watcher:
+        await keysvc.revoke(generated.key)
+        received_before = len(watcher.event_kinds)
         await until(lambda: len(watcher.events) == 2)
 
-    assert watcher.events == [RESET, ("organization_change", made.key.organization_id)]
-    # At most one heartbeat in between, which was under way at the revocation.
-    assert watcher.event_kinds.index("organization_change") <= sent + 1
+    assert watcher.events == [RESET, ("organization_change", generated.key.organization_id)]
+    # At most one heartbeat comes in between: one that was in flight at the revocation.
+    assert watcher.event_kinds.index("organization_change") <= received_before + 1
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_statement_timeout")
 async def test_each_invalidating_change_is_sent_once_and_nothing_else(
-    keysvc: Replica, other: Replica
+    keysvc: Replica, second_replica: Replica
 ):
-    async with watching(other) as watcher:
+    async with watching(second_replica) as watcher:
         acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
-        made = await keysvc.generate(acme)
-        await keysvc.authenticate(made.token)
+        generated = await keysvc.generate(acme)
+        await keysvc.authenticate(generated.token)
         await keysvc.activate(initech)
         with refused("KEY_NOT_FOUND"):
-            await keysvc.revoke(pb.Key(organization_id=initech, id=made.key.id))
+            await keysvc.revoke(pb.Key(organization_id=initech, id=generated.key.id))
         await keysvc.deactivate(initech)
         with refused("INTEGRATION_NOT_ACTIVE"):
             await keysvc.generate(initech)
-        await keysvc.revoke(made.key)
-        await keysvc.revoke(made.key)
+        await keysvc.revoke(generated.key)
+        await keysvc.revoke(generated.key)
         await keysvc.activate(initech)
         await until(lambda: len(watcher.events) == 7)
 
@@ -77,7 +77,7 @@ async def test_each_invalidating_change_is_sent_once_and_nothing_else(
     ]
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_statement_timeout")
 async def test_change_by_a_command_reaches_streams(
     keysvc: Replica, keys_url: str, monkeypatch: pytest.MonkeyPatch
 ):
@@ -92,7 +92,7 @@ async def test_change_by_a_command_reaches_streams(
     assert watcher.events == [RESET, ("organization_change", acme)]
 
 
-@pytest.mark.usefixtures("patient")
+@pytest.mark.usefixtures("long_statement_timeout")
 async def test_idle_stream_gets_four_heartbeats_a_second(keysvc: Replica):
     async with watching(keysvc) as watcher:
         await until(lambda: len(watcher.times) >= 20)
@@ -110,8 +110,8 @@ async def test_stream_is_removed_when_its_caller_leaves(keysvc: Replica):
     await until(lambda: keysvc.logged("call") == 1)
     keysvc.stop.set()
     await until(lambda: keysvc.logged("key feed disconnected") == 1)
-    ends = [entry for entry in keysvc.log if entry["event"] == "key feed disconnected"]
-    assert [entry["streams"] for entry in ends] == [0]
+    entries = [entry for entry in keysvc.log if entry["event"] == "key feed disconnected"]
+    assert [entry["streams"] for entry in entries] == [0]
 
 
 async def test_graceful_stop_ends_streams_immediately_without_an_error(keysvc: Replica):
@@ -133,27 +133,27 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
         async with watching(replica) as watcher:
             await until(lambda: len(watcher.event_kinds) >= 4)
             proxy.partition()
-            sent = len(watcher.event_kinds)
+            received_before = len(watcher.event_kinds)
             await until(watcher.task.done)
             with refused("DATABASE_UNAVAILABLE"):
                 await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
 
         proxy.heal()
         await until(lambda: replica.logged("key feed connected") == 2)
-        async with watching(replica) as again:
+        async with watching(replica) as new_watcher:
             acme = await replica.create()
-            await until(lambda: len(again.events) == 2)
+            await until(lambda: len(new_watcher.events) == 2)
 
-    # No heartbeats came after the last responses of the database, so the caller knew.
-    assert len(watcher.event_kinds) <= sent + 2
+    # No heartbeat followed the last responses of the database, so the caller noticed the outage.
+    assert len(watcher.event_kinds) <= received_before + 2
     assert watcher.error is not None
     assert watcher.error.reason == "DATABASE_UNAVAILABLE"
-    assert again.events == [RESET, ("organization_change", acme)]
+    assert new_watcher.events == [RESET, ("organization_change", acme)]
 
 
 async def test_stream_is_refused_while_the_feed_is_not_connected(clock: MovableClock):
-    nowhere = "postgresql://nobody@127.0.0.1:1/nothing"
-    async with running_replica(nowhere, clock, follows=False) as replica:
+    no_database = "postgresql://nobody@127.0.0.1:1/nothing"
+    async with running_replica(no_database, clock, follows=False) as replica:
         watcher = Watcher(replica)
         await asyncio.wait([watcher.task])
 

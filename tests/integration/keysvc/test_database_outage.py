@@ -1,4 +1,4 @@
-"""Behaviour without a database, from the start or for a while."""
+"""Behaviour without a database, from the start or during an outage."""
 
 import asyncio
 from collections.abc import Callable
@@ -22,7 +22,7 @@ from tests.support.keysvc.replicas import (
 from tests.support.postgres import temporary_postgres
 from tests.support.waiting import eventually
 
-NOWHERE = "postgresql://nobody@127.0.0.1:1/nothing"
+NO_DATABASE = "postgresql://nobody@127.0.0.1:1/nothing"
 SERVING = health_pb2.HealthCheckResponse.SERVING
 NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -34,23 +34,23 @@ async def health(replica: Replica) -> int:
     return status
 
 
-async def healthy(replica: Replica, wanted: int) -> None:
+async def wait_for_health(replica: Replica, status: int) -> None:
     async def has_status() -> bool:
-        return await health(replica) == wanted
+        return await health(replica) == status
 
     await eventually(has_status)
 
 
-def changed(token: str) -> str:
+def corrupted(token: str) -> str:
     return token[:-1] + ("1" if token[-1] == "0" else "0")
 
 
 @pytest.mark.parametrize(
     ("region", "change", "reason", "metadata"),
     [
-        (Region.US, changed, "KEY_MALFORMED", {}),
+        (Region.US, corrupted, "KEY_MALFORMED", {}),
         (Region.US, lambda token: f"Bearer {token}", "KEY_MALFORMED", {}),
-        (Region.EU, changed, "KEY_MALFORMED", {}),
+        (Region.EU, corrupted, "KEY_MALFORMED", {}),
         (Region.EU, str, "KEY_OF_OTHER_REGION", {"region": "eu"}),
         (Region.US, str, "DATABASE_UNAVAILABLE", {}),
     ],
@@ -63,7 +63,7 @@ async def test_only_a_well_formed_token_of_the_region_needs_the_database(
     metadata: dict[str, str],
 ):
     token = key_token.generate(region, bytes).text
-    async with running_replica(NOWHERE, clock, follows=False) as replica:
+    async with running_replica(NO_DATABASE, clock, follows=False) as replica:
         with refused(reason) as refusal:
             await replica.authenticate(change(token))
 
@@ -72,7 +72,7 @@ async def test_only_a_well_formed_token_of_the_region_needs_the_database(
 
 async def test_key_of_another_region_is_refused_with_the_site_of_its_region(clock: MovableClock):
     token = key_token.generate(Region.US, bytes).text
-    async with running_replica(NOWHERE, clock, Region.EU, follows=False) as replica:
+    async with running_replica(NO_DATABASE, clock, Region.EU, follows=False) as replica:
         with refused("KEY_OF_OTHER_REGION") as refusal:
             await replica.authenticate(token)
 
@@ -85,7 +85,7 @@ async def test_key_of_another_region_is_refused_with_the_site_of_its_region(cloc
 
 
 async def test_service_without_a_database_is_not_serving_and_refuses(clock: MovableClock):
-    async with running_replica(NOWHERE, clock, follows=False) as replica:
+    async with running_replica(NO_DATABASE, clock, follows=False) as replica:
         assert await health(replica) == NOT_SERVING
         with refused("DATABASE_UNAVAILABLE") as refusal:
             await replica.organizations.GetOrganization(
@@ -100,28 +100,28 @@ async def test_service_recovers_when_its_database_returns(clock: MovableClock):
         url = postgres.cluster.create_role_and_database("keys", "keys_owner", "secret")
         await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:
-            made = await replica.generate(await replica.create())
-            await healthy(replica, SERVING)
+            generated = await replica.generate(await replica.create())
+            await wait_for_health(replica, SERVING)
             async with watching(replica) as watcher:
                 await asyncio.to_thread(postgres.cluster.stop)
                 await until(watcher.task.done)
                 with refused("DATABASE_UNAVAILABLE"):
-                    await replica.authenticate(made.token)
-                await healthy(replica, NOT_SERVING)
+                    await replica.authenticate(generated.token)
+                await wait_for_health(replica, NOT_SERVING)
 
             await asyncio.to_thread(postgres.cluster.start)
-            await healthy(replica, SERVING)
-            answer = await replica.authenticate(made.token)
-            async with watching(replica) as again:
-                await replica.revoke(made.key)
-                await until(lambda: len(again.events) == 2)
+            await wait_for_health(replica, SERVING)
+            response = await replica.authenticate(generated.token)
+            async with watching(replica) as new_watcher:
+                await replica.revoke(generated.key)
+                await until(lambda: len(new_watcher.events) == 2)
 
     assert watcher.error is not None
     assert watcher.error.reason == "DATABASE_UNAVAILABLE"
-    assert answer.key_id == made.key.id
-    assert again.events == [
+    assert response.key_id == generated.key.id
+    assert new_watcher.events == [
         ("reset", ""),
-        ("organization_change", made.key.organization_id),
+        ("organization_change", generated.key.organization_id),
     ]
 
 
@@ -131,8 +131,8 @@ async def test_use_during_a_database_outage_is_written_afterwards(clock: Movable
         await asyncio.to_thread(migrate_keysvc, url)
         async with running_replica(url, clock) as replica:
             acme = await replica.create()
-            made = await replica.generate(acme)
-            await replica.authenticate(made.token, "192.0.2.1")
+            generated = await replica.generate(acme)
+            await replica.authenticate(generated.token, "192.0.2.1")
             await asyncio.to_thread(postgres.cluster.stop)
             await until(lambda: replica.logged("key feed disconnected") == 1)
             await asyncio.to_thread(postgres.cluster.start)

@@ -20,24 +20,24 @@ from keysvc.store.keys import KeyStore
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica, until
 from tests.support.waiting import eventually
 
-FAILING = "192.0.2.66"
-USED = "SELECT key_id FROM api_key WHERE last_used_address = $1"
+FAILING_ADDRESS = "192.0.2.66"
+KEYS_BY_ADDRESS = "SELECT key_id FROM api_key WHERE last_used_address = $1"
 
 
 @dataclass
 class Writer:
-    """The task that writes uses, on a database whose trigger refuses one address."""
+    """The task that writes key uses, on a database whose trigger refuses one address."""
 
     uses: KeyUses
     db: asyncpg.Connection
     log: list[dict] = field(default_factory=list)
     drained: asyncio.Event = field(default_factory=asyncio.Event)
 
-    async def written(self, address: str) -> list[UUID]:
-        return [row["key_id"] for row in await self.db.fetch(USED, address)]
+    async def keys_used_from(self, address: str) -> list[UUID]:
+        return [row["key_id"] for row in await self.db.fetch(KEYS_BY_ADDRESS, address)]
 
     async def wait_for(self, address: str) -> None:
-        await eventually(lambda: self.written(address))
+        await eventually(lambda: self.keys_used_from(address))
 
 
 @pytest.fixture
@@ -46,14 +46,14 @@ async def keys(keys_url: str, clock: MovableClock) -> list[Key]:
     found = []
     async with running_replica(keys_url, clock, follows=False) as replica:
         for name in ("Acme", "Globex", "Initech"):
-            found.append(await key_of(replica, name))
+            found.append(await generate_key(replica, name))
     return found
 
 
-async def key_of(replica: Replica, name: str) -> Key:
-    made = (await replica.generate(await replica.create(name))).key
+async def generate_key(replica: Replica, name: str) -> Key:
+    key = (await replica.generate(await replica.create(name))).key
     return Key(
-        UUID(made.organization_id), UUID(made.id), MovableClock()(), "ann", "", None, None, "", "",
+        UUID(key.organization_id), UUID(key.id), MovableClock()(), "ann", "", None, None, "", "",
         None, "",
     )  # fmt: skip
 
@@ -69,7 +69,7 @@ async def writer(
         f"""
         CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$
         BEGIN
-            IF NEW.last_used_address = '{FAILING}' THEN RAISE EXCEPTION 'poison'; END IF;
+            IF NEW.last_used_address = '{FAILING_ADDRESS}' THEN RAISE EXCEPTION 'poison'; END IF;
             RETURN NEW;
         END $$;
         CREATE TRIGGER refuse BEFORE UPDATE ON api_key FOR EACH ROW EXECUTE FUNCTION refuse();
@@ -90,7 +90,7 @@ async def test_use_whose_write_always_fails_is_dropped_and_others_written(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
     first, second, third = keys
-    writer.uses.add(first, clock(), FAILING)
+    writer.uses.add(first, clock(), FAILING_ADDRESS)
     writer.uses.add(second, clock(), "192.0.2.1")
     await writer.wait_for("192.0.2.1")
     await until(lambda: writer.uses.dropped == 1)
@@ -101,23 +101,23 @@ async def test_use_whose_write_always_fails_is_dropped_and_others_written(
     (dropped,) = [entry for entry in writer.log if entry["event"] == "key use dropped"]
     assert len(failed) == MAX_ATTEMPTS
     assert dropped["key_id"] == str(first.key_id)
-    assert FAILING not in str(writer.log)
+    assert FAILING_ADDRESS not in str(writer.log)
 
 
 async def test_failed_use_is_written_when_its_cause_is_gone(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.add(keys[0], clock(), FAILING)
+    writer.uses.add(keys[0], clock(), FAILING_ADDRESS)
     await until(lambda: any(entry["event"] == "task failed" for entry in writer.log))
     await writer.db.execute("DROP TRIGGER refuse ON api_key")
-    await writer.wait_for(FAILING)
+    await writer.wait_for(FAILING_ADDRESS)
     assert writer.uses.dropped == 0
 
 
 async def test_failing_uses_at_shutdown_are_retried_until_dropped(
     writer: Writer, keys: list[Key], clock: MovableClock
 ):
-    writer.uses.add(keys[0], clock(), FAILING)
+    writer.uses.add(keys[0], clock(), FAILING_ADDRESS)
     writer.uses.add(keys[1], clock(), "192.0.2.1")
     writer.drained.set()
     await writer.wait_for("192.0.2.1")

@@ -16,8 +16,8 @@ def last_use(key: pb.Key) -> tuple[datetime, str]:
 
 async def test_use_of_a_key_is_recorded_in_the_background(keysvc: Replica, clock: MovableClock):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
-    await keysvc.authenticate(made.token, "192.0.2.1")
+    generated = await keysvc.generate(acme)
+    await keysvc.authenticate(generated.token, "192.0.2.1")
 
     async def is_written() -> bool:
         return (await keysvc.list(acme))[0].HasField("last_used_time")
@@ -27,19 +27,19 @@ async def test_use_of_a_key_is_recorded_in_the_background(keysvc: Replica, clock
     assert last_use((await keysvc.list(acme))[0]) == (clock(), "192.0.2.1")
 
 
-async def test_use_is_recorded_once_a_minute_and_also_at_shutdown(
+async def test_shutdown_records_a_use_if_a_minute_passed_since_the_last(
     keys_url: str, clock: MovableClock
 ):
     start = clock()
     async with running_replica(keys_url, clock, follows=False) as replica:
         acme = await replica.create()
-        made = await replica.generate(acme)
+        generated = await replica.generate(acme)
 
     uses = []
     for seconds, address in ((0, "192.0.2.1"), (59, "192.0.2.2"), (1, "192.0.2.3")):
         clock.advance(seconds=seconds)
         async with running_replica(keys_url, clock, follows=False) as replica:
-            await replica.authenticate(made.token, address)
+            await replica.authenticate(generated.token, address)
         async with running_replica(keys_url, clock, follows=False) as replica:
             uses.append(last_use((await replica.list(acme))[0]))
 
@@ -65,15 +65,15 @@ async def test_first_use_of_an_old_key_after_a_new_one_is_written(
         await replica.authenticate(old.token, "192.0.2.2")
 
     async with running_replica(keys_url, clock, follows=False) as replica:
-        new, kept = await replica.list(acme)
-    assert last_use(kept) == (start.replace(second=20), "192.0.2.2")
-    assert kept.last_used_time.ToDatetime(UTC) > new.create_time.ToDatetime(UTC)
+        new_key, old_key = await replica.list(acme)
+    assert last_use(old_key) == (start.replace(second=20), "192.0.2.2")
+    assert old_key.last_used_time.ToDatetime(UTC) > new_key.create_time.ToDatetime(UTC)
 
 
 async def test_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
-    made = await keysvc.generate(await keysvc.create())
-    await keysvc.authenticate(made.token)
-    secret = key_token.parse(made.token).secret
+    generated = await keysvc.generate(await keysvc.create())
+    await keysvc.authenticate(generated.token)
+    secret = key_token.parse(generated.token).secret
 
     database = await asyncpg.connect(keys_url)
     rows = await database.fetch("SELECT api_key::text FROM api_key")
@@ -81,19 +81,19 @@ async def test_database_never_sees_a_secret(keysvc: Replica, keys_url: str):
     await database.close()
 
     everything = str([*rows, *activity])
-    assert made.key.id in everything
-    assert made.token[7:] not in everything
-    assert made.token[29:72] not in everything
+    assert generated.key.id in everything
+    assert generated.token[7:] not in everything
+    assert generated.token[29:72] not in everything
     assert secret.hex() not in everything
 
 
 async def test_log_contains_no_token(keysvc: Replica):
-    made = await keysvc.generate(await keysvc.create())
-    await keysvc.authenticate(made.token)
+    generated = await keysvc.generate(await keysvc.create())
+    await keysvc.authenticate(generated.token)
     with refused("KEY_MALFORMED"):
-        await keysvc.authenticate(made.token[:-1])
+        await keysvc.authenticate(generated.token[:-1])
     await until(lambda: keysvc.logged("call") == 5)
 
     outcomes = [entry["outcome"] for entry in keysvc.log if entry["event"] == "call"]
     assert outcomes == ["OK", "OK", "OK", "OK", "KEY_MALFORMED"]
-    assert made.token[29:72] not in str(keysvc.log)
+    assert generated.token[29:72] not in str(keysvc.log)

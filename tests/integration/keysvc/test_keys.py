@@ -11,11 +11,11 @@ from chassis.rpc.status import from_rpc_error
 from keysvc.domain import key_token
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
 
-NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
-def ends(keys: Sequence[pb.Key]) -> list[datetime | None]:
-    """When the keys end, newest key first."""
+def expiry_times(keys: Sequence[pb.Key]) -> list[datetime | None]:
+    """The expiry time of each key, newest key first; None if it does not expire."""
     return [
         key.expire_time.ToDatetime(UTC) if key.HasField("expire_time") else None for key in keys
     ]
@@ -26,17 +26,17 @@ async def test_new_key_is_returned_with_its_token_and_listed_without_it(
 ):
     acme = await keysvc.create()
 
-    made = await keysvc.generate(acme, created_by="ann")
+    generated = await keysvc.generate(acme, created_by="ann")
 
     key = pb.Key(
-        id=made.key.id,
+        id=generated.key.id,
         organization_id=acme,
         create_time=stamp(clock()),
         created_by="ann",
         created_by_name="ann",
     )
-    assert made.key == key
-    assert str(key_token.parse(made.token).key_id) == key.id
+    assert generated.key == key
+    assert str(key_token.parse(generated.token).key_id) == key.id
     assert await keysvc.list(acme) == [key]
 
 
@@ -49,25 +49,25 @@ async def test_third_key_does_not_extend_the_expiry_of_the_first(
         clock.advance(hours=hours)
         await keysvc.generate(acme)
 
-    assert ends(await keysvc.list(acme)) == [
+    assert expiry_times(await keysvc.list(acme)) == [
         None,
         start.replace(hour=2, day=2),
         start.replace(hour=21),
     ]
 
 
-async def test_new_key_changes_neither_revoked_nor_other_organizations_keys(
+async def test_new_key_changes_no_revoked_key_and_no_other_organization(
     keysvc: Replica, clock: MovableClock
 ):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
-    theirs = await keysvc.generate(initech)
+    foreign = await keysvc.generate(initech)
     revoked = await keysvc.revoke((await keysvc.generate(acme)).key)
     clock.advance(seconds=1)
 
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
 
-    assert await keysvc.list(acme) == [made.key, revoked]
-    assert await keysvc.list(initech) == [theirs.key]
+    assert await keysvc.list(acme) == [generated.key, revoked]
+    assert await keysvc.list(initech) == [foreign.key]
 
 
 async def test_only_one_of_concurrently_generated_keys_does_not_expire(
@@ -75,12 +75,12 @@ async def test_only_one_of_concurrently_generated_keys_does_not_expire(
 ):
     acme = await keysvc.create()
     async with running_replica(keys_url, clock) as other:
-        made = await asyncio.gather(
+        generated = await asyncio.gather(
             *(replica.generate(acme) for replica in (keysvc, other) for _ in range(8))
         )
 
-    listed = ends(await keysvc.list(acme))
-    assert {key.key.id for key in made} == {key.id for key in await keysvc.list(acme)}
+    listed = expiry_times(await keysvc.list(acme))
+    assert {key.key.id for key in generated} == {key.id for key in await keysvc.list(acme)}
     assert sorted(listed, key=lambda end: (end is None, end)) == [
         *[clock().replace(hour=20)] * 15,
         None,
@@ -88,40 +88,40 @@ async def test_only_one_of_concurrently_generated_keys_does_not_expire(
 
 
 async def test_revoking_a_key_again_changes_nothing(keysvc: Replica, clock: MovableClock):
-    made = await keysvc.generate(await keysvc.create())
-    first = await keysvc.revoke(made.key)
+    generated = await keysvc.generate(await keysvc.create())
+    first = await keysvc.revoke(generated.key)
     clock.advance(minutes=1)
 
-    assert await keysvc.revoke(made.key) == first
+    assert await keysvc.revoke(generated.key) == first
 
 
 async def test_a_key_of_another_organization_cannot_be_revoked(keysvc: Replica):
-    theirs = await keysvc.generate(await keysvc.create("Initech"))
+    foreign = await keysvc.generate(await keysvc.create("Initech"))
     acme = await keysvc.create("Acme")
 
     with refused("KEY_NOT_FOUND"):
-        await keysvc.revoke(pb.Key(organization_id=acme, id=theirs.key.id))
+        await keysvc.revoke(pb.Key(organization_id=acme, id=foreign.key.id))
 
-    assert await keysvc.list(theirs.key.organization_id) == [theirs.key]
+    assert await keysvc.list(foreign.key.organization_id) == [foreign.key]
 
 
 async def test_no_key_is_generated_for_an_inactive_integration(keysvc: Replica):
     acme = await keysvc.create()
-    made = await keysvc.generate(acme)
+    generated = await keysvc.generate(acme)
     await keysvc.deactivate(acme)
 
     with refused("INTEGRATION_NOT_ACTIVE"):
         await keysvc.generate(acme)
 
-    assert await keysvc.list(acme) == [made.key]
+    assert await keysvc.list(acme) == [generated.key]
 
 
 async def test_keys_are_listed_newest_first_in_pages(keysvc: Replica, clock: MovableClock):
     acme, listed, request = await keysvc.create(), [], None
-    made = []
+    generated = []
     for _ in range(5):
         clock.advance(seconds=1)
-        made.append((await keysvc.generate(acme)).key.id)
+        generated.append((await keysvc.generate(acme)).key.id)
 
     sizes = []
     while request is None or request.page_token:
@@ -132,7 +132,7 @@ async def test_keys_are_listed_newest_first_in_pages(keysvc: Replica, clock: Mov
         request.page_token = page.next_page_token
 
     assert sizes == [2, 2, 1]
-    assert listed == made[::-1]
+    assert listed == generated[::-1]
 
 
 async def test_a_page_token_of_another_organization_is_refused(keysvc: Replica):
@@ -150,26 +150,34 @@ async def test_a_page_token_of_another_organization_is_refused(keysvc: Replica):
 @pytest.mark.parametrize(
     ("method", "request_", "reason"),
     [
-        ("GenerateKey", pb.GenerateKeyRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
-        ("ListKeys", pb.ListKeysRequest(organization_id=NOBODY), "ORGANIZATION_NOT_FOUND"),
-        ("RevokeKey", pb.RevokeKeyRequest(organization_id=NOBODY, key_id=NOBODY), "KEY_NOT_FOUND"),
+        (
+            "GenerateKey",
+            pb.GenerateKeyRequest(organization_id=UNKNOWN_ID),
+            "ORGANIZATION_NOT_FOUND",
+        ),
+        ("ListKeys", pb.ListKeysRequest(organization_id=UNKNOWN_ID), "ORGANIZATION_NOT_FOUND"),
+        (
+            "RevokeKey",
+            pb.RevokeKeyRequest(organization_id=UNKNOWN_ID, key_id=UNKNOWN_ID),
+            "KEY_NOT_FOUND",
+        ),
         ("GenerateKey", pb.GenerateKeyRequest(), "INVALID_FIELD"),
         (
             "GenerateKey",
-            pb.GenerateKeyRequest(organization_id=NOBODY, created_by="x" * 201),
+            pb.GenerateKeyRequest(organization_id=UNKNOWN_ID, created_by="x" * 201),
             "INVALID_FIELD",
         ),
         ("ListKeys", pb.ListKeysRequest(organization_id="1"), "INVALID_FIELD"),
-        ("ListKeys", pb.ListKeysRequest(organization_id=NOBODY, page_size=-1), "INVALID_FIELD"),
+        ("ListKeys", pb.ListKeysRequest(organization_id=UNKNOWN_ID, page_size=-1), "INVALID_FIELD"),
         (
             "ListKeys",
-            pb.ListKeysRequest(organization_id=NOBODY, page_token="x"),
+            pb.ListKeysRequest(organization_id=UNKNOWN_ID, page_token="x"),
             "INVALID_PAGE_TOKEN",
         ),
-        ("RevokeKey", pb.RevokeKeyRequest(organization_id=NOBODY, key_id="1"), "INVALID_FIELD"),
+        ("RevokeKey", pb.RevokeKeyRequest(organization_id=UNKNOWN_ID, key_id="1"), "INVALID_FIELD"),
         (
             "RevokeKey",
-            pb.RevokeKeyRequest(organization_id=NOBODY, key_id=NOBODY, revoked_by="\n"),
+            pb.RevokeKeyRequest(organization_id=UNKNOWN_ID, key_id=UNKNOWN_ID, revoked_by="\n"),
             "INVALID_FIELD",
         ),
         ("Authenticate", pb.AuthenticateRequest(client_address="here"), "INVALID_FIELD"),
@@ -185,32 +193,36 @@ async def test_invalid_request_is_refused_with_its_reason(
         await getattr(keysvc.keys, method)(request_)
 
 
-async def test_one_of_requests_with_the_same_newest_key_creates_a_key(
+async def test_one_of_requests_with_the_same_newest_key_id_creates_a_key(
     keysvc: Replica, keys_url: str, clock: MovableClock
 ):
     acme = await keysvc.create()
     async with running_replica(keys_url, clock) as other:
-        for known in ("none", None):
-            newest = known or (await keysvc.list(acme))[0].id
+        for expected in ("none", None):
+            newest = expected or (await keysvc.list(acme))[0].id
             request = pb.GenerateKeyRequest(
                 organization_id=acme, created_by="ann", newest_key_id=newest
             )
-            made = await asyncio.gather(
-                *(each.keys.GenerateKey(request) for each in (keysvc, other) * 3),
+            outcomes = await asyncio.gather(
+                *(replica.keys.GenerateKey(request) for replica in (keysvc, other) * 3),
                 return_exceptions=True,
             )
-            assert sum(isinstance(each, pb.GenerateKeyResponse) for each in made) == 1
-            reasons = {from_rpc_error(each).reason for each in made if isinstance(each, Exception)}
+            assert sum(isinstance(outcome, pb.GenerateKeyResponse) for outcome in outcomes) == 1
+            reasons = {
+                from_rpc_error(outcome).reason
+                for outcome in outcomes
+                if isinstance(outcome, Exception)
+            }
             assert reasons == {"NEWER_KEY_EXISTS"}
     assert len(await keysvc.list(acme)) == 2
 
 
 async def test_last_created_key_is_the_newest_despite_clock_skew(keysvc: Replica, keys_url: str):
-    behind, acme, made = MovableClock(), await keysvc.create(), []
-    behind.advance(seconds=-2)
-    async with running_replica(keys_url, behind) as other:
+    slow_clock, acme, generated = MovableClock(), await keysvc.create(), []
+    slow_clock.advance(seconds=-2)
+    async with running_replica(keys_url, slow_clock) as other:
         for replica in (keysvc, other, other, keysvc) * 3:
-            newest = made[-1] if made else "none"
-            made.append((await replica.generate(acme, newest_key_id=newest)).key.id)
+            newest = generated[-1] if generated else "none"
+            generated.append((await replica.generate(acme, newest_key_id=newest)).key.id)
 
-    assert [key.id for key in await keysvc.list(acme)] == made[::-1]
+    assert [key.id for key in await keysvc.list(acme)] == generated[::-1]

@@ -14,7 +14,7 @@ from keysvc.store import organizations as organization_store
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
 
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
-NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 
 async def create(keysvc: Replica, **fields: object) -> pb.Organization:
@@ -107,7 +107,7 @@ async def test_repeated_activation_keeps_the_update_time(keysvc: Replica, clock:
 )
 @pytest.mark.parametrize(
     ("organization_id", "reason"),
-    [(NOBODY, "ORGANIZATION_NOT_FOUND"), ("", "INVALID_FIELD"), ("acme", "INVALID_FIELD")],
+    [(UNKNOWN_ID, "ORGANIZATION_NOT_FOUND"), ("", "INVALID_FIELD"), ("acme", "INVALID_FIELD")],
 )
 async def test_unknown_or_invalid_organization_id_is_refused(
     keysvc: Replica, service: str, method: str, organization_id: str, reason: str

@@ -25,8 +25,8 @@ def keysvc(keys_url: str) -> Iterator[Keysvc]:
 def test_operator_creates_an_organization_and_a_key_and_revokes_it(keysvc: Keysvc):
     created = keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
     active = keysvc.run_json("activate-integration", ID)
-    made = keysvc.run_json("generate-key", ID, "--created-by", "ops")
-    revoked = keysvc.run_json("revoke-key", ID, made["key"]["id"])
+    generated = keysvc.run_json("generate-key", ID, "--created-by", "ops")
+    revoked = keysvc.run_json("revoke-key", ID, generated["key"]["id"])
     listed = keysvc.run_json("list-keys", ID)
     inactive = keysvc.run_json("deactivate-integration", ID)
 
@@ -37,14 +37,14 @@ def test_operator_creates_an_organization_and_a_key_and_revokes_it(keysvc: Keysv
         "create_time": created["organization"]["create_time"],
     }
     assert active["integration"]["state"] == "STATE_ACTIVE"
-    assert made["key"] == {
-        "id": made["key"]["id"],
+    assert generated["key"] == {
+        "id": generated["key"]["id"],
         "organization_id": ID,
-        "create_time": made["key"]["create_time"],
+        "create_time": generated["key"]["create_time"],
         "created_by": "ops",
         "created_by_name": "operator ops",
     }
-    assert revoked["key"] == made["key"] | {
+    assert revoked["key"] == generated["key"] | {
         "revoke_time": revoked["key"]["revoke_time"],
         "revoked_by": "operator",
         "revoked_by_name": "operator",
@@ -88,13 +88,13 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
 
     before = keysvc.run_json("get-sso-connection", ID)["connection"]
     released = keysvc.run_json("release-sso-domain", "ACME.test", "--by", "ann")["connection"]
-    again = keysvc.run("release-sso-domain", "acme.test")
+    repeated = keysvc.run("release-sso-domain", "acme.test")
     inactive = keysvc.run_json("deactivate-sso-connection", ID)["connection"]
     events = keysvc.run_json("list-audit-events", ID)["events"]
 
     assert (before["active"], before["domains"]) == (True, ["acme.test"])
     assert (released["active"], "domains" in released, released["etag"]) == (True, False, "2")
-    assert again == (1, "", "keysvc: No single sign-on connection was found.\n")
+    assert repeated == (1, "", "keysvc: No single sign-on connection was found.\n")
     assert "active" not in inactive
     assert [(event["action"], event["actor"]["display_name"]) for event in events] == [
         ("ACTION_SSO_DEACTIVATED", "operator"),
@@ -103,7 +103,7 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
 
 
 @pytest.mark.parametrize(
-    ("arguments", "code", "complaint"),
+    ("arguments", "code", "error"),
     [
         (
             ("generate-key", ID, "--created-by", "ops"),
@@ -128,9 +128,9 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
     ],
 )
 def test_refused_command_prints_one_line(
-    keysvc: Keysvc, arguments: tuple[str, ...], code: int, complaint: str
+    keysvc: Keysvc, arguments: tuple[str, ...], code: int, error: str
 ):
-    assert keysvc.run(*arguments) == (code, "", complaint)
+    assert keysvc.run(*arguments) == (code, "", error)
 
 
 @pytest.mark.parametrize("arguments", [(), ("serve", "now"), ("generate-key", ID), ("list-keys",)])
@@ -182,7 +182,7 @@ def test_process_serves_without_logging_tokens_and_stops_on_sigterm(keysvc: Keys
     with grpc.insecure_channel(address) as channel:
         keys = keys_pb2_grpc.KeyServiceStub(channel)
         request = pb.AuthenticateRequest(token=token, client_address="192.0.2.1")
-        answer = keys.Authenticate(request, timeout=10)
+        response = keys.Authenticate(request, timeout=10)
         with pytest.raises(grpc.RpcError):
             keys.Authenticate(pb.AuthenticateRequest(token=token[:-1]), timeout=10)
     process.send_signal(signal.SIGTERM)
@@ -193,7 +193,7 @@ def test_process_serves_without_logging_tokens_and_stops_on_sigterm(keysvc: Keys
         for entry in map(json.loads, output.splitlines())
         if entry["event"] == "call"
     ]
-    assert answer.organization_id == ID
+    assert response.organization_id == ID
     assert outcomes == ["OK", "KEY_MALFORMED"]
     assert process.returncode == 0
     assert token[7:77] not in output

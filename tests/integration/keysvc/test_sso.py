@@ -15,12 +15,12 @@ from cryptography.x509.oid import NameOID
 from chassis.rpc.status import from_rpc_error
 from tests.support.keysvc.replicas import MovableClock, Replica, refused
 
-NOBODY = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
+UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 ANN = audit_pb2.Actor(id="u1", display_name="ann@acme.test", address="192.0.2.1")
-END = datetime(2030, 1, 1, tzinfo=UTC)
+EXPIRY = datetime(2030, 1, 1, tzinfo=UTC)
 
 
-def certificate(end: datetime = END, bits: int = 2_048) -> str:
+def certificate(end: datetime = EXPIRY, bits: int = 2_048) -> str:
     key = rsa.generate_private_key(65_537, bits)
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "idp")])
     signed = (
@@ -37,10 +37,10 @@ def certificate(end: datetime = END, bits: int = 2_048) -> str:
 
 
 PEM = certificate()
-OTHER = certificate()
+OTHER_PEM = certificate()
 
 
-def setup(**changes: object) -> pb.SsoConnection:
+def connection_with(**changes: object) -> pb.SsoConnection:
     fields = {
         "sso_url": "https://login.example/saml2",
         "idp_entity_id": "https://sts.example/",
@@ -52,7 +52,7 @@ def setup(**changes: object) -> pb.SsoConnection:
 
 async def update(keysvc: Replica, organization_id: str, etag: str = "", **changes: object):
     request = pb.UpdateSsoConnectionRequest(
-        organization_id=organization_id, connection=setup(**changes), etag=etag, actor=ANN
+        organization_id=organization_id, connection=connection_with(**changes), etag=etag, actor=ANN
     )
     return (await keysvc.sso.UpdateSsoConnection(request)).connection
 
@@ -72,23 +72,25 @@ async def activate(keysvc: Replica, organization_id: str) -> pb.SsoConnection:
     return (await keysvc.sso.ActivateSsoConnection(request)).connection
 
 
-async def active(keysvc: Replica, organization_id: str, **changes: object) -> pb.SsoConnection:
-    made = await update(keysvc, organization_id, **changes)
-    await record_test(keysvc, organization_id, made.etag)
+async def create_active(
+    keysvc: Replica, organization_id: str, **changes: object
+) -> pb.SsoConnection:
+    connection = await update(keysvc, organization_id, **changes)
+    await record_test(keysvc, organization_id, connection.etag)
     return await activate(keysvc, organization_id)
 
 
-async def find(keysvc: Replica, **of: str) -> pb.SsoConnection:
-    return (await keysvc.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**of))).connection
+async def find(keysvc: Replica, **query: str) -> pb.SsoConnection:
+    return (await keysvc.sso.FindSsoConnection(pb.FindSsoConnectionRequest(**query))).connection
 
 
 async def audit_events(keysvc: Replica, organization_id: str) -> list[tuple[str, list[str]]]:
     events = await keysvc.audit_events(organization_id)
     names = [
-        (audit_pb2.AuditEvent.Action.Name(each.action).removeprefix("ACTION_"), list(each.fields))
-        for each in reversed(events)
+        (audit_pb2.AuditEvent.Action.Name(event.action).removeprefix("ACTION_"), list(event.fields))
+        for event in reversed(events)
     ]
-    return [each for each in names if each[0].startswith("SSO")]
+    return [(action, fields) for action, fields in names if action.startswith("SSO")]
 
 
 async def test_new_connection_is_empty_and_inactive(keysvc: Replica):
@@ -105,14 +107,14 @@ async def test_new_connection_is_empty_and_inactive(keysvc: Replica):
 async def test_setup_is_stored_and_recorded_in_the_audit_trail(keysvc: Replica):
     acme = await keysvc.create()
 
-    made = await update(keysvc, acme)
+    connection = await update(keysvc, acme)
 
-    assert made == await get(keysvc, acme)
-    assert (made.sso_url, made.idp_entity_id) == (
+    assert connection == await get(keysvc, acme)
+    assert (connection.sso_url, connection.idp_entity_id) == (
         "https://login.example/saml2", "https://sts.example/",
     )  # fmt: skip
-    assert list(made.certificates) == [PEM]
-    assert list(made.domains) == ["acme.test"]
+    assert list(connection.certificates) == [PEM]
+    assert list(connection.domains) == ["acme.test"]
     assert await audit_events(keysvc, acme) == [
         ("SSO_UPDATED", ["sso_url", "idp_entity_id", "certificates", "domains"])
     ]
@@ -120,11 +122,11 @@ async def test_setup_is_stored_and_recorded_in_the_audit_trail(keysvc: Replica):
 
 async def test_connection_cannot_be_activated_before_a_test(keysvc: Replica):
     acme = await keysvc.create()
-    made = await update(keysvc, acme)
+    connection = await update(keysvc, acme)
     with refused("SSO_NOT_TESTED"):
         await activate(keysvc, acme)
 
-    tested = await record_test(keysvc, acme, made.etag)
+    tested = await record_test(keysvc, acme, connection.etag)
     assert tested.HasField("test_time")
     assert (await activate(keysvc, acme)).active
 
@@ -134,60 +136,60 @@ async def test_connection_cannot_be_activated_before_a_test(keysvc: Replica):
     [
         {"sso_url": "https://login.example/other"},
         {"idp_entity_id": "urn:other"},
-        {"certificates": [PEM, OTHER]},
+        {"certificates": [PEM, OTHER_PEM]},
     ],
 )
 async def test_change_of_the_identity_provider_invalidates_the_test(keysvc: Replica, change: dict):
     acme = await keysvc.create()
-    await active(keysvc, acme)
+    await create_active(keysvc, acme)
 
     changed = await update(keysvc, acme, **change)
 
     assert not changed.active
     assert not changed.HasField("test_time")
-    assert [each for each, _ in await audit_events(keysvc, acme)] == [
+    assert [action for action, _ in await audit_events(keysvc, acme)] == [
         "SSO_UPDATED", "SSO_TESTED", "SSO_ACTIVATED", "SSO_UPDATED", "SSO_DEACTIVATED",
     ]  # fmt: skip
 
 
 async def test_other_changes_leave_a_connection_active(keysvc: Replica):
     acme = await keysvc.create()
-    await active(keysvc, acme)
+    await create_active(keysvc, acme)
     changed = await update(keysvc, acme, create_missing_users=True, domains=["acme.example"])
     assert changed.active
     assert changed.HasField("test_time")
     assert list(changed.domains) == ["acme.example"]
 
 
-async def test_equal_setup_changes_nothing(keysvc: Replica):
+async def test_update_with_an_equal_setup_changes_nothing(keysvc: Replica):
     acme = await keysvc.create()
-    made = await active(keysvc, acme)
-    assert await update(keysvc, acme) == made
-    assert await activate(keysvc, acme) == made
+    connection = await create_active(keysvc, acme)
+    assert await update(keysvc, acme) == connection
+    assert await activate(keysvc, acme) == connection
     assert len(await audit_events(keysvc, acme)) == 3
 
 
 async def test_concurrent_update_with_the_same_etag_is_refused(keysvc: Replica):
     acme = await keysvc.create()
-    made = await update(keysvc, acme)
+    connection = await update(keysvc, acme)
     outcomes = await asyncio.gather(
         *(
-            update(keysvc, acme, made.etag, idp_entity_id=f"urn:{number}")
+            update(keysvc, acme, connection.etag, idp_entity_id=f"urn:{number}")
             for number in range(5)
         ),
         return_exceptions=True,
     )  # fmt: skip
-    assert sum(isinstance(each, pb.SsoConnection) for each in outcomes) == 1
+    assert sum(isinstance(outcome, pb.SsoConnection) for outcome in outcomes) == 1
     with refused("ETAG_MISMATCH"):
-        await update(keysvc, acme, made.etag, idp_entity_id="urn:late")
+        await update(keysvc, acme, connection.etag, idp_entity_id="urn:late")
 
 
-async def test_test_of_an_outdated_setup_is_refused(keysvc: Replica):
+async def test_sign_in_test_of_an_outdated_setup_is_refused(keysvc: Replica):
     acme = await keysvc.create()
-    made = await update(keysvc, acme)
+    connection = await update(keysvc, acme)
     await update(keysvc, acme, idp_entity_id="urn:other")
     with refused("ETAG_MISMATCH"):
-        await record_test(keysvc, acme, made.etag)
+        await record_test(keysvc, acme, connection.etag)
     initech = await keysvc.create("Initech")
     with refused("ETAG_MISMATCH"):
         await record_test(keysvc, initech, "0")
@@ -195,9 +197,9 @@ async def test_test_of_an_outdated_setup_is_refused(keysvc: Replica):
 
 async def test_email_finds_the_active_connection_of_its_domain(keysvc: Replica):
     acme = await keysvc.create()
-    made = await active(keysvc, acme)
+    connection = await create_active(keysvc, acme)
     for email in ("ann@acme.test", "Ann@ACME.test", "odd@name@acme.test"):
-        assert await find(keysvc, email=email) == made
+        assert await find(keysvc, email=email) == connection
     for email in ("ann@sub.acme.test", "acme.test", "@", "", "ann@initech.test"):
         with refused("SSO_CONNECTION_NOT_FOUND"):
             await find(keysvc, email=email)
@@ -205,17 +207,17 @@ async def test_email_finds_the_active_connection_of_its_domain(keysvc: Replica):
 
 async def test_inactive_connection_is_found_only_by_its_organization(keysvc: Replica):
     acme = await keysvc.create()
-    made = await active(keysvc, acme)
+    connection = await create_active(keysvc, acme)
     request = pb.DeactivateSsoConnectionRequest(organization_id=acme, actor=ANN)
     await keysvc.sso.DeactivateSsoConnection(request)
 
     with refused("SSO_CONNECTION_NOT_FOUND"):
         await find(keysvc, email="ann@acme.test")
-    assert (await find(keysvc, organization_id=acme)).sso_url == made.sso_url
+    assert (await find(keysvc, organization_id=acme)).sso_url == connection.sso_url
     initech = await keysvc.create("Initech")
-    for nobody in (initech, NOBODY):
+    for organization_id in (initech, UNKNOWN_ID):
         with refused("SSO_CONNECTION_NOT_FOUND"):
-            await find(keysvc, organization_id=nobody)
+            await find(keysvc, organization_id=organization_id)
 
 
 async def test_domain_belongs_to_one_organization_until_it_is_released(keysvc: Replica):
@@ -243,7 +245,7 @@ async def test_organizations_that_swap_domains_do_not_deadlock(
             return_exceptions=True,
         )
 
-    reasons = [from_rpc_error(each).reason for _ in range(10) for each in await swap()]
+    reasons = [from_rpc_error(error).reason for _ in range(10) for error in await swap()]
     assert set(reasons) == {"SSO_DOMAIN_TAKEN"}
     assert list((await get(keysvc, acme)).domains) == ["acme.test"]
     assert list((await get(keysvc, initech)).domains) == ["initech.test"]
@@ -253,25 +255,30 @@ async def test_one_of_concurrent_organizations_gets_a_domain(keysvc: Replica):
     organizations = [await keysvc.create(name) for name in ("Acme", "Initech", "Globex")]
 
     outcomes = await asyncio.gather(
-        *(update(keysvc, each, domains=["z.test", "a.test"]) for each in organizations),
+        *(
+            update(keysvc, organization_id, domains=["z.test", "a.test"])
+            for organization_id in organizations
+        ),
         return_exceptions=True,
     )
 
     reasons = [
-        from_rpc_error(each).reason for each in outcomes if not isinstance(each, pb.SsoConnection)
+        from_rpc_error(outcome).reason
+        for outcome in outcomes
+        if not isinstance(outcome, pb.SsoConnection)
     ]
     assert reasons == ["SSO_DOMAIN_TAKEN"] * 2
-    held = [list((await get(keysvc, each)).domains) for each in organizations]
+    held = [list((await get(keysvc, organization_id)).domains) for organization_id in organizations]
     assert sorted(held) == [[], [], ["a.test", "z.test"]]
 
 
 async def test_connection_is_invisible_to_other_organizations(keysvc: Replica):
     acme, initech = await keysvc.create("Acme"), await keysvc.create("Initech")
-    await active(keysvc, acme)
+    await create_active(keysvc, acme)
     assert (await get(keysvc, initech)).sso_url == ""
     assert await audit_events(keysvc, initech) == []
     with refused("ORGANIZATION_NOT_FOUND"):
-        await get(keysvc, NOBODY)
+        await get(keysvc, UNKNOWN_ID)
 
 
 @pytest.mark.parametrize(
@@ -292,7 +299,7 @@ async def test_connection_is_invisible_to_other_organizations(keysvc: Replica):
         {"certificates": []},
         {"certificates": [PEM] * 6},
         {"certificates": ["nonsense"]},
-        {"certificates": [PEM + OTHER]},
+        {"certificates": [PEM + OTHER_PEM]},
         {"certificates": [PEM.replace("A", "B", 1)]},
         {"domains": ["acme"]},
         {"domains": ["ac me.test"]},

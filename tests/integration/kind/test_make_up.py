@@ -1,7 +1,7 @@
 """`make up`: its prerequisites and the order of its steps.
 
 No cluster runs here. A stand-in replaces the programs that `make up` calls: it records the calls
-and gives typical answers. So this tests the steps, not that a cluster accepts them.
+and prints typical output. So these tests check the steps, not whether a cluster accepts them.
 """
 
 import base64
@@ -31,7 +31,7 @@ case "$(basename "$0") $*" in
   *create-organization*) echo '{{"organization": {{"id": "0190"}}}}' ;;
   *activate-integration*) echo '{{}}' ;;
   *generate-key*) echo '{{"token": "cak_xx_secret"}}' ;;
-  "kubectl create --filename -") cat >> "{log}.given" ;;
+  "kubectl create --filename -") cat >> "{log}.stdin" ;;
   "kubectl logs"*) echo "output of the Job" ;;
   {failing_once}) [ -e "{log}.failed" ] || {{ : > "{log}.failed"; exit 1; }} ;;
   {failing}) echo "it broke" >&2; exit 1 ;;
@@ -72,7 +72,7 @@ class Machine:
             )
             path.chmod(path.stat().st_mode | stat.S_IXUSR)
 
-    def call(self, *arguments: str) -> subprocess.CompletedProcess[str]:
+    def run(self, *arguments: str) -> subprocess.CompletedProcess[str]:
         (self.folder / "bin").mkdir(exist_ok=True)
         for name in ("sh", "basename", "cat", "echo", "printf"):  # needed by the stand-ins
             link = self.folder / "bin" / name
@@ -104,32 +104,32 @@ def machine(tmp_path: Path) -> Machine:
 
 
 def test_make_up_without_tools_names_them_and_alternative(machine: Machine):
-    finished = machine.call("up")
+    result = machine.run("up")
 
-    assert finished.returncode == 1
+    assert result.returncode == 1
     for name in ("docker", "kind", "kubectl"):
-        assert f"{name} is not installed: https://" in finished.stdout
-    assert "make run REGION=eu" in finished.stdout
+        assert f"{name} is not installed: https://" in result.stdout
+    assert "make run REGION=eu" in result.stdout
     assert not machine.log.exists()
 
 
 def test_make_up_without_docker_engine_does_nothing(machine: Machine):
     machine.install("docker", "kind", "kubectl", failing='"docker version"*')
 
-    finished = machine.call("up")
+    result = machine.run("up")
 
-    assert finished.returncode == 1
-    assert "its engine does not answer: it broke" in finished.stdout
-    assert "make run" in finished.stdout
+    assert result.returncode == 1
+    assert "its engine does not answer: it broke" in result.stdout
+    assert "make run" in result.stdout
     assert [call for call in machine.calls() if not call.startswith("docker version")] == []
 
 
 def test_make_up_creates_both_regions_and_prints_their_access(machine: Machine):
     machine.install("docker", "kind", "kubectl")
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert finished.returncode == 0, finished.stderr
+    assert result.returncode == 0, result.stderr
     steps = (
         "kind create cluster",
         "docker build --tag provisioning:kind",
@@ -148,7 +148,7 @@ def test_make_up_creates_both_regions_and_prints_their_access(machine: Machine):
     positions = [index_of(machine.calls(), step) for step in steps]
     assert positions == sorted(positions)
     for port in (8443, 8543):
-        assert f"https://localhost:{port}/webhooks/ad/v1/scim" in finished.stdout
+        assert f"https://localhost:{port}/webhooks/ad/v1/scim" in result.stdout
     assert (machine.directory / "kind-us.pem").read_text() == CERTIFICATE
     assert "SECRET_TOKEN=cak_xx_secret" in (machine.directory / "kind-eu.env").read_text()
 
@@ -162,47 +162,47 @@ def index_of(calls: list[str], step: str) -> int:
 
 def test_make_up_puts_no_secret_on_command_line(machine: Machine):
     machine.install("docker", "kind", "kubectl")
-    machine.call("up", "--people", "0")
+    machine.run("up", "--people", "0")
 
-    given = machine.log.with_suffix(".given").read_text()
+    stdin = machine.log.with_suffix(".stdin").read_text()
 
-    assert "CURSOR_SECRET" in given
+    assert "CURSOR_SECRET" in stdin
     assert "CURSOR_SECRET" not in machine.log.read_text()
 
 
 def test_second_make_up_reuses_cluster_and_key(machine: Machine):
     machine.install("docker", "kind", "kubectl")
-    machine.call("up", "--people", "0")
+    machine.run("up", "--people", "0")
     machine.log.unlink()
     machine.install("docker", "kind", "kubectl", clusters="echo provisioning")
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert finished.returncode == 0
+    assert result.returncode == 0
     assert [
         call for call in machine.calls() if "create cluster" in call or "generate" in call
     ] == []
-    assert "cak_xx_secret" in finished.stdout
+    assert "cak_xx_secret" in result.stdout
 
 
 def test_make_up_stops_at_failed_step(machine: Machine):
     machine.install("docker", "kind", "kubectl", failing='"docker build"*')
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert finished.returncode == 1
-    assert "docker build" in finished.stderr
-    assert "it broke" in finished.stderr
+    assert result.returncode == 1
+    assert "docker build" in result.stderr
+    assert "it broke" in result.stderr
     assert [call for call in machine.calls() if call.startswith("kubectl apply")] == []
 
 
 def test_make_up_prints_log_of_failed_migration(machine: Machine):
     machine.install("docker", "kind", "kubectl", failing='"kubectl wait"*job/keysvc-migrate*')
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert finished.returncode == 1
-    assert "output of the Job" in finished.stdout
+    assert result.returncode == 1
+    assert "output of the Job" in result.stdout
     assert machine.calls()[-1] == (
         "kubectl logs job/keysvc-migrate --namespace cloudacademy-us --all-pods"
     )
@@ -211,9 +211,9 @@ def test_make_up_prints_log_of_failed_migration(machine: Machine):
 def test_make_up_retries_while_admission_webhook_is_unavailable(machine: Machine):
     machine.install("docker", "kind", "kubectl", failing_once='"kubectl apply --kustomize"*')
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert finished.returncode == 0, finished.stderr
+    assert result.returncode == 0, result.stderr
     applied = [call for call in machine.calls() if call.startswith("kubectl apply --kustomize")]
     assert ["--selector" in call for call in applied] == [True, True, False]
 
@@ -224,16 +224,16 @@ def test_make_up_ignores_key_of_deleted_cluster(machine: Machine):
     old = "TENANT_URL=https://localhost:8443/webhooks/ad/v1/scim\nSECRET_TOKEN=cak_old\n"
     (machine.directory / "kind-us.env").write_text(old)
 
-    finished = machine.call("up", "--people", "0")
+    result = machine.run("up", "--people", "0")
 
-    assert "cak_old" not in finished.stdout
+    assert "cak_old" not in result.stdout
     assert "cak_xx_secret" in (machine.directory / "kind-us.env").read_text()
 
 
 def test_make_up_touches_only_its_own_cluster(machine: Machine):
     machine.install("docker", "kind", "kubectl")
 
-    machine.call("up", "--people", "0")
+    machine.run("up", "--people", "0")
 
     contexts = machine.log.with_suffix(".contexts").read_text().splitlines()
     assert set(contexts) == {"--context kind-provisioning"}
@@ -242,26 +242,26 @@ def test_make_up_touches_only_its_own_cluster(machine: Machine):
 
 def test_make_down_removes_cluster_and_local_files(machine: Machine):
     machine.install("docker", "kind", "kubectl")
-    machine.call("up", "--people", "0")
+    machine.run("up", "--people", "0")
 
-    finished = machine.call("down")
+    result = machine.run("down")
 
-    assert finished.returncode == 0
+    assert result.returncode == 0
     assert machine.calls()[-1] == "kind delete cluster --name provisioning"
     assert list(machine.directory.iterdir()) == []
 
 
-def test_host_ports_map_to_edges():
+def test_host_ports_map_to_node_ports_of_edges():
     config = (ROOT / "deploy/kind/cluster.yaml").read_text()
 
     for region, port in (("us", 8443), ("eu", 8543)):
         proxy = find("kind", "EnvoyProxy", "edge", f"cloudacademy-{region}")["spec"]
         service = proxy["provider"]["kubernetes"]["envoyService"]["patch"]["value"]["spec"]
-        (node_port,) = (one["nodePort"] for one in service["ports"])
+        (node_port,) = (entry["nodePort"] for entry in service["ports"])
         urls = next(
-            one["data"]["TENANT_URLS"]
-            for one in of_kind("kind", "ConfigMap")
-            if one["metadata"]["namespace"] == f"cloudacademy-{region}"
+            config_map["data"]["TENANT_URLS"]
+            for config_map in of_kind("kind", "ConfigMap")
+            if config_map["metadata"]["namespace"] == f"cloudacademy-{region}"
         )
         assert f"containerPort: {node_port}, hostPort: {port}" in config
         assert f"{region}=https://localhost:{port}/" in urls

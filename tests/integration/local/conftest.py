@@ -12,7 +12,7 @@ from tests.support.local.running import RunningSupervisor
 
 @pytest.fixture
 def folder() -> Iterator[Path]:
-    """A directory through which every account can pass."""
+    """A directory that every account can traverse."""
     path = Path(tempfile.mkdtemp(prefix="local-"))
     path.chmod(0o711)
     yield path
@@ -21,7 +21,7 @@ def folder() -> Iterator[Path]:
 
 @pytest.fixture
 def start(folder: Path) -> Iterator[Callable[..., RunningSupervisor]]:
-    """Starts supervisors in one run directory; running ones are stopped at the end."""
+    """A function that starts supervisors in one run directory, and stops them at the end."""
     started: list[RunningSupervisor] = []
 
     def start(*options: str, **settings: str) -> RunningSupervisor:

@@ -12,19 +12,18 @@ from tests.support.local.running import descendants, environment, is_alive
 from tests.support.waiting import wait_until
 
 SLEEP = "[sys.executable, '-c', 'import time; time.sleep(60)']"
-STARTS_LEASHED = f"""
+STARTS_WITH_KERNEL_SIGNAL = f"""
 import signal, subprocess, sys
 from deploy.local.processes.parent_death_signal import with_parent_death_signal
 child = subprocess.Popen(with_parent_death_signal({SLEEP}, signal.SIGTERM))
 print(child.pid, flush=True)
 print(child.wait(), flush=True)
 """
-STARTS_WATCHED = f"""
+STARTS_WITH_WATCHER = f"""
 import os, subprocess, sys
 watch = '''
 import signal, sys
 from deploy.local.processes.parent_death_signal import watch
-from tests.support.waiting import wait_until
 sys.exit(watch(int(sys.argv[1]), signal.SIGTERM, {SLEEP}))
 '''
 child = subprocess.Popen([sys.executable, "-c", watch, str(os.getpid())])
@@ -33,7 +32,7 @@ print(child.wait(), flush=True)
 """
 
 
-@pytest.fixture(params=[STARTS_LEASHED, STARTS_WATCHED], ids=["tied by the kernel", "watched"])
+@pytest.fixture(params=[STARTS_WITH_KERNEL_SIGNAL, STARTS_WITH_WATCHER], ids=["kernel", "watcher"])
 def parent(request: pytest.FixtureRequest) -> Iterator[subprocess.Popen[str]]:
     """A process that starts a child with a parent-death signal and prints its exit code."""
     with subprocess.Popen(
@@ -64,7 +63,7 @@ def test_child_ends_with_killed_parent(parent: subprocess.Popen[str]) -> None:
     wait_until(lambda: not any(is_alive(p) for p in processes), seconds=5)
 
 
-def test_signal_is_forwarded_and_exit_reported(parent: subprocess.Popen[str]) -> None:
+def test_signal_is_forwarded_and_exit_code_reported(parent: subprocess.Popen[str]) -> None:
     child = child_of(parent)
 
     child.send_signal(signal.SIGTERM)

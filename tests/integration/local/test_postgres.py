@@ -42,7 +42,7 @@ def template(postgres_cluster: TestPostgres) -> Template:
 
 
 def psql(cluster: Cluster, url: str, statement: str) -> str:
-    """The result of a statement, run as the role in the URL; fails if rejected."""
+    """The result of a statement, run as the role in the URL; an error fails the test."""
     program = cluster.programs.path("psql")
     command = [program, "-X", "-At", "-v", "ON_ERROR_STOP=1", "-c", statement, url]
     return subprocess.run(command, check=True, capture_output=True, text=True).stdout.strip()
@@ -94,7 +94,7 @@ def test_root_runs_server_as_unprivileged_account(cluster: Cluster) -> None:
     assert psutil.Process(cluster.pid).uids().real not in {0, None}
     # The account keeps one capability if only root may enter the directory of the programs.
     programs = cluster.programs.folder
-    is_open = all(each.stat().st_mode & stat.S_IXOTH for each in (programs, *programs.parents))
+    is_open = all(folder.stat().st_mode & stat.S_IXOTH for folder in (programs, *programs.parents))
     assert capabilities(cluster.pid) == (0 if is_open else DAC_OVERRIDE)
 
 
@@ -117,7 +117,7 @@ def capabilities(pid: int | None) -> int:
     return int(status.partition("CapEff:")[2].split()[0], 16)
 
 
-def test_folder_with_too_long_socket_path_works(folder: Path) -> None:
+def test_cluster_starts_in_folder_too_long_for_socket_path(folder: Path) -> None:
     cluster = Cluster(folder / ("long" * 30) / "postgres", settings=NOT_DURABLE)
     try:
         cluster.start()
@@ -134,21 +134,24 @@ async def test_role_cannot_connect_to_database_of_another(cluster: Cluster) -> N
     users = cluster.create_role_and_database("users", "usersvc", "one")
     keys = cluster.create_role_and_database("keys", "keysvc", "two")
 
-    for address, foreign in ((users, "keys"), (keys, "users"), (keys, "postgres")):
+    for url, foreign in ((users, "keys"), (keys, "users"), (keys, "postgres")):
         with pytest.raises(asyncpg.InsufficientPrivilegeError):
-            await asyncpg.connect(address.rpartition("/")[0] + "/" + foreign)
+            await asyncpg.connect(url.rpartition("/")[0] + "/" + foreign)
     assert await query(users, "SELECT current_database()") == "users"
 
 
-def test_role_is_unprivileged_and_stays_so(cluster: Cluster) -> None:
+def test_repeated_creation_of_role_removes_added_privileges(cluster: Cluster) -> None:
     cluster.start()
     cluster.create_role_and_database("users", "usersvc", "one")
     cluster.query("ALTER ROLE usersvc SUPERUSER CREATEDB;")
 
     cluster.create_role_and_database("users", "usersvc", "one")
 
-    rights = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
-    assert cluster.query(f"SELECT {rights} FROM pg_roles WHERE rolname = 'usersvc';") == "f|f|f|f|f"
+    privileges = "rolsuper, rolcreatedb, rolcreaterole, rolreplication, rolbypassrls"
+    assert (
+        cluster.query(f"SELECT {privileges} FROM pg_roles WHERE rolname = 'usersvc';")
+        == "f|f|f|f|f"
+    )
 
 
 async def test_names_and_passwords_may_contain_any_character(cluster: Cluster) -> None:
@@ -289,10 +292,10 @@ def test_killed_initdb_leaves_no_data(folder: Path) -> None:
 
 
 def test_failed_start_reports_log_of_server(cluster: Cluster) -> None:
-    bad = Cluster(cluster.folder, settings={"work_mem": "plenty"})
+    misconfigured = Cluster(cluster.folder, settings={"work_mem": "plenty"})
 
     with pytest.raises(PostgresError, match="work_mem"):
-        bad.start()
+        misconfigured.start()
 
 
 def test_data_without_password_file_is_rejected(cluster: Cluster) -> None:
@@ -305,7 +308,7 @@ def test_data_without_password_file_is_rejected(cluster: Cluster) -> None:
 
 
 def launch(folder: Path) -> subprocess.Popen[str]:
-    """The code of a process that starts a cluster, prints its process id and waits."""
+    """Run a process that starts a cluster, prints the process id of its server, and waits."""
     script = (
         "import signal, sys\n"
         "from pathlib import Path\n"
@@ -338,11 +341,11 @@ def start_in_another_process(
 
 
 async def test_every_test_gets_its_own_migrated_database(template: Template) -> None:
-    with template.database() as one, template.database() as two:
-        await query(one, "INSERT INTO note VALUES ('in one')")
+    with template.database() as first, template.database() as second:
+        await query(first, "INSERT INTO note VALUES ('in the first')")
 
-        assert await query(one, "SELECT count(*) FROM note") == 1
-        assert await query(two, "SELECT count(*) FROM note") == 0
+        assert await query(first, "SELECT count(*) FROM note") == 1
+        assert await query(second, "SELECT count(*) FROM note") == 0
 
 
 def test_template_is_migrated_once(postgres_cluster: TestPostgres) -> None:

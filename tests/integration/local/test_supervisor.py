@@ -19,7 +19,7 @@ from tests.support.waiting import wait_until
 Start = Callable[..., RunningSupervisor]
 
 
-def usual(*options: str) -> tuple[str, ...]:
+def with_free_port(*options: str) -> tuple[str, ...]:
     """Options with a port of our own: the default port may be in use on this machine."""
     return ("--port", str(free_port()), *options)
 
@@ -33,7 +33,7 @@ def listening_ports(process: psutil.Process) -> list[int]:
 
 
 def test_run_prints_and_stores_client_settings(start: Start) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
 
     connection = running.connection
     assert connection.tenant_url in running.printed
@@ -47,7 +47,7 @@ def test_run_prints_and_stores_client_settings(start: Start) -> None:
 
 
 async def test_each_start_prints_new_link_for_same_administrator(start: Start) -> None:
-    options = usual()
+    options = with_free_port()
     first = start(*options).ready()
     assert f"Sign in as {USER_NAME}" in first.printed
     assert first.link.startswith(f"http://127.0.0.1:{options[1]}/login/link#")
@@ -72,8 +72,8 @@ async def test_each_start_prints_new_link_for_same_administrator(start: Start) -
     assert "this user was deactivated" in third.printed
 
 
-def test_gateway_gets_services_and_every_tenant_url(start: Start) -> None:
-    running = start(*usual()).ready()
+def test_gateway_gets_addresses_of_services_and_every_tenant_url(start: Start) -> None:
+    running = start(*with_free_port()).ready()
 
     settings = running.gateway()
     own = running.connection.tenant_url
@@ -85,7 +85,7 @@ def test_gateway_gets_services_and_every_tenant_url(start: Start) -> None:
 
 
 def test_second_start_keeps_key(start: Start) -> None:
-    options = usual()
+    options = with_free_port()
     first = start(*options).ready()
     connection = first.connection
     assert first.stop() == 0
@@ -94,7 +94,7 @@ def test_second_start_keeps_key(start: Start) -> None:
 
 
 async def test_invalid_key_is_replaced(start: Start) -> None:
-    options = usual()
+    options = with_free_port()
     first = start(*options).ready()
     before = first.connection
     url = first.child("keysvc").environ()["KEYSVC_DATABASE_URL"]
@@ -111,7 +111,7 @@ async def test_invalid_key_is_replaced(start: Start) -> None:
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_ctrl_c_and_closed_terminal_leave_no_process(start: Start, number: signal.Signals) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
     processes = descendants(running.process.pid)
     assert len(processes) > 4
 
@@ -122,13 +122,13 @@ def test_ctrl_c_and_closed_terminal_leave_no_process(start: Start, number: signa
 
 
 def test_ctrl_c_stops_region_started_in_background(start: Start, sigint_ignored: None) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
 
     assert running.stop(signal.SIGINT) == 0
 
 
 def test_ctrl_c_during_start_leaves_no_process(start: Start) -> None:
-    running = start(*usual())
+    running = start(*with_free_port())
     wait_until(lambda: "PostgreSQL" in running.printed)
     processes = descendants(running.process.pid)
 
@@ -138,7 +138,7 @@ def test_ctrl_c_during_start_leaves_no_process(start: Start) -> None:
 
 
 def test_second_ctrl_c_kills_hanging_process(start: Start) -> None:
-    running = start(*usual(), STAND_IN_STUBBORN="yes").ready()
+    running = start(*with_free_port(), STAND_IN_STUBBORN="yes").ready()
     processes = descendants(running.process.pid)
     gateway, stubborn = running.child("gateway"), running.child("usersvc")
     running.process.send_signal(signal.SIGINT)
@@ -154,7 +154,7 @@ def test_second_ctrl_c_kills_hanging_process(start: Start) -> None:
 
 
 def test_killed_supervisor_leaves_no_process(start: Start) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
     processes = descendants(running.process.pid)
 
     running.stop(signal.SIGKILL)
@@ -163,7 +163,7 @@ def test_killed_supervisor_leaves_no_process(start: Start) -> None:
 
 
 def test_start_after_kill_keeps_key(start: Start) -> None:
-    options = usual()
+    options = with_free_port()
     running = start(*options).ready()
     connection = running.connection
     running.stop(signal.SIGKILL)
@@ -173,11 +173,11 @@ def test_start_after_kill_keeps_key(start: Start) -> None:
 
 @pytest.mark.parametrize("name", ["usersvc", "keysvc", "gateway"])
 def test_killed_child_restarts_at_same_address(start: Start, name: str) -> None:
-    running = start(*usual()).ready()
-    victim = running.child(name)
-    ports = listening_ports(victim)
+    running = start(*with_free_port()).ready()
+    killed = running.child(name)
+    ports = listening_ports(killed)
 
-    victim.kill()
+    killed.kill()
 
     wait_until(lambda: f"{name} is back" in running.printed)
     assert f"{name} ended (SIGKILL); restarting in 0.25 s" in running.printed
@@ -185,7 +185,7 @@ def test_killed_child_restarts_at_same_address(start: Start, name: str) -> None:
 
 
 async def test_killed_postgresql_restarts_with_its_data(start: Start) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
     url = running.child("keysvc").environ()["KEYSVC_DATABASE_URL"]
 
     running.postgres().kill()
@@ -199,7 +199,7 @@ async def test_killed_postgresql_restarts_with_its_data(start: Start) -> None:
 
 
 def test_child_that_cannot_start_stops_all_processes(start: Start) -> None:
-    running = start(*usual(), STAND_IN_FAILS="yes")
+    running = start(*with_free_port(), STAND_IN_FAILS="yes")
 
     assert running.ended() == 1
 
@@ -209,9 +209,9 @@ def test_child_that_cannot_start_stops_all_processes(start: Start) -> None:
 
 
 def test_second_start_of_running_region_is_rejected(start: Start) -> None:
-    first = start(*usual()).ready()
+    first = start(*with_free_port()).ready()
 
-    second = start(*usual())
+    second = start(*with_free_port())
 
     assert second.ended() == 1
     assert f"Region us already runs here (held by process {first.process.pid})" in second.printed
@@ -219,7 +219,7 @@ def test_second_start_of_running_region_is_rejected(start: Start) -> None:
 
 
 def test_two_regions_run_side_by_side(start: Start) -> None:
-    us, eu = start(*usual()).ready(), start(*usual("--region", "eu")).ready()
+    us, eu = start(*with_free_port()).ready(), start(*with_free_port("--region", "eu")).ready()
 
     assert us.connection.secret_token.startswith("us_")
     assert eu.connection.secret_token.startswith("eu_")
@@ -229,8 +229,8 @@ def test_two_regions_run_side_by_side(start: Start) -> None:
 
 
 def test_requested_port_in_use_is_rejected(start: Start) -> None:
-    with socket.create_server(("127.0.0.1", 0)) as foreign:
-        port = foreign.getsockname()[1]
+    with socket.create_server(("127.0.0.1", 0)) as other_server:
+        port = other_server.getsockname()[1]
         running = start("--port", str(port))
 
         assert running.ended() == 1
@@ -239,7 +239,7 @@ def test_requested_port_in_use_is_rejected(start: Start) -> None:
 
 
 def test_each_process_has_its_own_log(start: Start) -> None:
-    running = start(*usual()).ready()
+    running = start(*with_free_port()).ready()
     logs = running.directory / "us" / "log"
 
     assert sorted(path.name for path in logs.iterdir()) == [

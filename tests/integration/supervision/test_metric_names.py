@@ -7,7 +7,7 @@ import pytest
 
 from tests.support.supervision.region import running_region
 
-RPC = {
+SERVICE_METRICS = {
     "grpc_server_calls_ended_total",
     "grpc_server_calls_seconds",
     "grpc_server_calls_running",
@@ -15,7 +15,7 @@ RPC = {
     "database_connections_in_use",
     "database_connections_max",
 }
-ALL = {
+COMMON_METRICS = {
     "asyncio_tasks",
     "asyncio_tasks_retained",
     "background_task_failures_total",
@@ -23,12 +23,12 @@ ALL = {
     "background_task_waiting",
     "process_resident_memory_bytes",
 }
-BEFORE = {
-    "usersvc": ALL
-    | RPC
+PREVIOUS_METRICS = {
+    "usersvc": COMMON_METRICS
+    | SERVICE_METRICS
     | {"change_feed_lag_seconds", "change_feed_following", "change_feed_streams"},
-    "keysvc": ALL | RPC | {"key_watches", "key_uses_dropped_total"},
-    "gateway": ALL
+    "keysvc": COMMON_METRICS | SERVICE_METRICS | {"key_watches", "key_uses_dropped_total"},
+    "gateway": COMMON_METRICS
     | {
         "http_requests_ended_total",
         "http_requests_seconds",
@@ -71,5 +71,5 @@ async def test_services_keep_every_metric_name_of_the_previous_release(
         for name, service in region.services.items():
             _, text = await region.admin(service, "/metrics")
             found = set(re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE))
-            missing[name] = BEFORE[name] - found
+            missing[name] = PREVIOUS_METRICS[name] - found
     assert missing == {"usersvc": set(), "keysvc": set(), "gateway": set()}

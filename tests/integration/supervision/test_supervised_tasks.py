@@ -34,26 +34,26 @@ from usersvc.store.sessions import SessionStore
 SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
-class Broken:
+class FailingMethod:
     """Replaces a method of a collaborator: when armed, its next call fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
         self.is_armed = False
         self.calls_since = 0
-        whole = getattr(owner, method)
+        original = getattr(owner, method)
 
-        def call(*arguments: Any, **named: Any) -> Any:
+        def call(*arguments: Any, **keywords: Any) -> Any:
             if self.is_armed:
                 self.is_armed = False
                 self.calls_since = 0
                 raise RuntimeError("unexpected")
             self.calls_since += 1
-            return whole(*arguments, **named)
+            return original(*arguments, **keywords)
 
         monkeypatch.setattr(owner, method, call)
 
 
-async def nothing(_: Region) -> None:
+async def do_nothing(_: Region) -> None:
     """Nothing to do: the task calls the method by itself."""
 
 
@@ -89,7 +89,7 @@ ORGANIZATION = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
 
 
 async def revocation_reaches_a_watch(region: Region) -> None:
-    async def heard() -> None:
+    async def wait_for_revocation() -> None:
         async with region.channel(region.keysvc, "gateway") as channel:
             watch = keys_pb2_grpc.KeyServiceStub(channel).WatchKeys(keys_pb2.WatchKeysRequest())
             async for event in watch:
@@ -100,7 +100,7 @@ async def revocation_reaches_a_watch(region: Region) -> None:
 
     await until(lambda: len(region.keysvc.logged("key feed connected")) == 2)
     async with asyncio.timeout(20):
-        await heard()
+        await wait_for_revocation()
 
 
 async def use_is_written(region: Region) -> None:
@@ -135,10 +135,10 @@ async def old_changes_are_dropped(region: Region) -> None:
     await insert_expired_change(db, ORGANIZATION, days=38)
     await db.close()
 
-    async def gone() -> bool:
+    async def is_deleted() -> bool:
         return await region.fetch("usersvc", "SELECT count(*) FROM changes") == 0
 
-    await eventually(gone)
+    await eventually(is_deleted)
 
 
 async def revocation_reaches_the_gateway(region: Region) -> None:
@@ -151,21 +151,21 @@ async def revocation_reaches_the_gateway(region: Region) -> None:
     await eventually(refused)
 
 
-async def refusals_are_kept(region: Region) -> None:
+async def refusals_are_stored(region: Region) -> None:
     await refuse_request(region)
 
-    async def kept() -> bool:
+    async def is_stored() -> bool:
         return await region.fetch("usersvc", "SELECT count(*) FROM refusals") == 2
 
-    await eventually(kept)
+    await eventually(is_stored)
 
 
 async def both_channels_are_rotated(region: Region) -> None:
-    async def renewed() -> bool:
+    async def is_rotated() -> bool:
         assert await region.request("GET", "/Users") == 200
         return ROTATED == [True, True]
 
-    await eventually(renewed)
+    await eventually(is_rotated)
 
 
 ROTATED: list[bool] = []
@@ -173,14 +173,14 @@ ROTATED: list[bool] = []
 
 def count_rotations(monkeypatch: pytest.MonkeyPatch) -> None:
     ROTATED.clear()
-    whole = RotatingChannel._rotate
+    original = RotatingChannel._rotate
 
-    async def renew(channel: RotatingChannel) -> bool:
-        done = await whole(channel)
-        ROTATED.append(done)
-        return done
+    async def rotate(channel: RotatingChannel) -> bool:
+        is_rotated = await original(channel)
+        ROTATED.append(is_rotated)
+        return is_rotated
 
-    monkeypatch.setattr(RotatingChannel, "_rotate", renew)
+    monkeypatch.setattr(RotatingChannel, "_rotate", rotate)
 
 
 async def is_ready(region: Region, service: Service) -> bool:
@@ -195,9 +195,9 @@ class Case:
     task: str
     owner: type
     method: str
-    works: Callable[[Region], Awaitable[None]] | None = None
+    assert_works: Callable[[Region], Awaitable[None]] | None = None
     """None: the method is called again."""
-    provoke: Callable[[Region], Awaitable[None]] = nothing
+    trigger: Callable[[Region], Awaitable[None]] = do_nothing
     services: tuple[str, ...] = SERVICES
 
 
@@ -219,7 +219,7 @@ CASES = [
         "usersvc", "retention", SessionStore, "trim", old_changes_are_dropped, services=USERSVC
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
-    Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_kept, refuse_request),
+    Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(
         "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",
@@ -230,7 +230,7 @@ CASES = [
         both_channels_are_rotated, rotate_certificate,
     ),
 ]  # fmt: skip
-STARTED_BROKEN = {"end of change streams"}
+FAILING_AT_START = {"end of change streams"}
 """Tasks whose method is called at their start only."""
 
 
@@ -241,8 +241,8 @@ def _retention_is_frequent(monkeypatch: pytest.MonkeyPatch) -> None:
     )
 
 
-async def still_answers(region: Region, case: Case) -> None:
-    """The process of the task answers."""
+async def assert_process_responds(region: Region, case: Case) -> None:
+    """Assert that the process of the task still responds."""
     service = region.services[case.service]
     assert not service.task.done()
     assert (await region.admin(service, "/metrics"))[0] == 200
@@ -251,13 +251,13 @@ async def still_answers(region: Region, case: Case) -> None:
     else:
         async with region.channel(service) as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
-            answer = await check(health_pb2.HealthCheckRequest(), timeout=10)
-            assert answer.status == SERVING
+            response = await check(health_pb2.HealthCheckRequest(), timeout=10)
+            assert response.status == SERVING
 
 
-def names(region: Region, service: Service) -> set[str]:
+def task_names(region: Region, service: Service) -> set[str]:
     """The names of a service's tasks, with service names instead of addresses."""
-    addresses = {each.port: each.name for each in (region.keysvc, region.usersvc)}
+    addresses = {service.port: service.name for service in (region.keysvc, region.usersvc)}
     return {
         name.replace(f"localhost:{name.rpartition(':')[2]}", addresses[name.rpartition(":")[2]])
         if ":" in name
@@ -275,24 +275,26 @@ async def test_failed_task_recovers_and_its_process_still_responds(
     monkeypatch: pytest.MonkeyPatch,
 ):
     count_rotations(monkeypatch)
-    broken = Broken(monkeypatch, case.owner, case.method)
-    broken.is_armed = case.task in STARTED_BROKEN
+    failing_method = FailingMethod(monkeypatch, case.owner, case.method)
+    failing_method.is_armed = case.task in FAILING_AT_START
     async with running_region(tmp_path, keys_url, users_url, monkeypatch, case.services) as region:
         service = region.services[case.service]
-        await eventually_ready(region, case)
-        if case.task not in STARTED_BROKEN:
+        await wait_until_ready(region, case)
+        if case.task not in FAILING_AT_START:
             if case.task.startswith("certificate"):
                 break_rotation(monkeypatch, region, case)
             else:
-                broken.is_armed = True
-        await case.provoke(region)
-        failing = await failed(service, case)
-        await still_answers(region, case)
+                failing_method.is_armed = True
+        await case.trigger(region)
+        failing = await wait_for_failure(service, case)
+        await assert_process_responds(region, case)
         _, metrics = await region.admin(service, "/metrics")
-        if case.works is None:
-            await eventually(lambda: as_async(broken.calls_since > 0 and not broken.is_armed))
+        if case.assert_works is None:
+            await eventually(
+                lambda: as_async(failing_method.calls_since > 0 and not failing_method.is_armed)
+            )
         else:
-            await case.works(region)
+            await case.assert_works(region)
 
         assert service.tasks.tasks[failing].failures == 1
         assert f'background_task_failures_total{{task="{failing}"}} 1.0' in metrics
@@ -305,33 +307,33 @@ async def as_async(value: bool) -> bool:
     return value
 
 
-async def eventually_ready(region: Region, case: Case) -> None:
+async def wait_until_ready(region: Region, case: Case) -> None:
     for name in case.services:
         if name != "gateway":
             await eventually(lambda name=name: is_ready(region, region.services[name]))
     if "gateway" in case.services:
 
-        async def answers() -> bool:
+        async def responds() -> bool:
             return await region.request("GET", "/Users") == 200
 
-        await eventually(answers)
+        await eventually(responds)
 
 
 def break_rotation(monkeypatch: pytest.MonkeyPatch, region: Region, case: Case) -> None:
     """Let the rotation of the channel to one service fail once."""
     target = f"localhost:{region.services[case.task.rpartition(' ')[2]].port}"
-    whole, left = RotatingChannel._rotate, [RuntimeError("unexpected")]
+    original, errors = RotatingChannel._rotate, [RuntimeError("unexpected")]
 
-    def renew(channel: RotatingChannel) -> Awaitable[bool]:
-        if channel._name == target and left:
-            raise left.pop()
-        return whole(channel)
+    def rotate(channel: RotatingChannel) -> Awaitable[bool]:
+        if channel._name == target and errors:
+            raise errors.pop()
+        return original(channel)
 
-    monkeypatch.setattr(RotatingChannel, "_rotate", renew)
+    monkeypatch.setattr(RotatingChannel, "_rotate", rotate)
 
 
-async def failed(service: Service, case: Case) -> str:
-    """The name of the task that failed, once it has."""
+async def wait_for_failure(service: Service, case: Case) -> str:
+    """Wait until a task fails; return its name."""
     await eventually(lambda: as_async(bool(service.logged("task failed"))))
     return str(service.logged("task failed")[0]["task"])
 
@@ -343,6 +345,6 @@ async def test_cases_cover_every_task_of_every_service(
         found = {
             (service.name, name)
             for service in region.services.values()
-            for name in names(region, service)
+            for name in task_names(region, service)
         }
     assert found == {(case.service, case.task) for case in CASES}
