@@ -19,13 +19,13 @@ ITEM: Item = (
 
 
 class Server:
-    """Answers when it is told to, and counts the requests that came."""
+    """A server that responds as often as the test permits, and counts the received requests."""
 
     def __init__(self, response: bytes | None = OK) -> None:
         self.response = response
         self.received = 0
         self.arrived = asyncio.Condition()
-        self.go = asyncio.Semaphore(0)
+        self.permits = asyncio.Semaphore(0)
 
     async def handle(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         try:
@@ -33,7 +33,7 @@ class Server:
                 async with self.arrived:
                     self.received += 1
                     self.arrived.notify_all()
-                await self.go.acquire()
+                await self.permits.acquire()
                 if self.response is None:
                     return
                 writer.write(self.response)
@@ -42,13 +42,13 @@ class Server:
         finally:
             writer.close()
 
-    async def until_received(self, number: int) -> None:
+    async def wait_for_requests(self, number: int) -> None:
         async with self.arrived:
             await self.arrived.wait_for(lambda: self.received >= number)
 
-    def answer(self, number: int) -> None:
+    def respond(self, number: int) -> None:
         for _ in range(number):
-            self.go.release()
+            self.permits.release()
 
 
 @asynccontextmanager
@@ -58,20 +58,20 @@ async def listening(server: Server) -> AsyncIterator[tuple[str, int]]:
         yield started.sockets[0].getsockname()
 
 
-async def test_a_wave_is_sent_when_all_of_the_last_was_answered():
+async def test_wave_is_sent_after_all_responses_to_the_previous_wave():
     server = Server()
     async with listening(server) as address, connected(address, 3) as connections:
         waves = asyncio.create_task(send_in_waves(connections, repeat(ITEM), 7))
-        await server.until_received(3)
-        server.answer(2)
+        await server.wait_for_requests(3)
+        server.respond(2)
         await asyncio.sleep(0)
         assert server.received == 3
 
-        server.answer(1)
-        await server.until_received(6)
-        server.answer(3)
-        await server.until_received(7)
-        server.answer(1)
+        server.respond(1)
+        await server.wait_for_requests(6)
+        server.respond(3)
+        await server.wait_for_requests(7)
+        server.respond(1)
         await waves
 
     assert server.received == 7
@@ -83,13 +83,13 @@ async def test_a_wave_is_sent_when_all_of_the_last_was_answered():
 )
 async def test_a_wrong_or_missing_response_is_refused(response: bytes | None, text: str):
     server = Server(response)
-    server.answer(10)
+    server.respond(10)
     async with listening(server) as address, connected(address, 2) as connections:
         with pytest.raises(WrongResponseError, match=text):
             await send_in_waves(connections, repeat(ITEM), 2)
 
 
-async def test_a_response_that_does_not_come_is_not_awaited_for_ever():
+async def test_missing_response_fails_after_the_time_limit():
     async with listening(Server()) as address, connected(address, 1) as connections:
         with pytest.raises(WrongResponseError, match="took longer"):
             await send_in_waves(connections, repeat(ITEM), 1, seconds=0.05)

@@ -1,4 +1,4 @@
-"""Measuring leaves a checkout clean: docs/ is written only when the command says so."""
+"""Measurements leave the checkout unchanged: only an option makes them write to docs/."""
 
 import subprocess
 
@@ -25,9 +25,9 @@ def test_flame_graphs_go_to_build_unless_documents_are_updated():
 
 def commands(target: str, *variables: str) -> str:
     """What `make` would run for a target."""
-    asked = ("make", "--dry-run", "--always-make", target, *variables)
-    done = subprocess.run(asked, cwd=ROOT, capture_output=True, text=True, check=True)
-    return done.stdout.replace(str(ROOT), "")
+    command = ("make", "--dry-run", "--always-make", target, *variables)
+    result = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
+    return result.stdout.replace(str(ROOT), "")
 
 
 TARGETS = ("bench", "bench-full", "profile", "screenshots")
@@ -36,19 +36,19 @@ TARGETS = ("bench", "bench-full", "profile", "screenshots")
 @pytest.mark.parametrize(
     "target", [*TARGETS, "overload", "stall", "leaks", "conformance", "chaos", "soak", "fuzz"]
 )
-def test_a_target_names_no_document_unless_asked(target: str):
-    asked = commands(target)
-    assert "--update-docs" not in asked
-    assert "docs/" not in asked
+def test_make_target_names_no_document_by_default(target: str):
+    output = commands(target)
+    assert "--update-docs" not in output
+    assert "docs/" not in output
 
 
 @pytest.mark.parametrize("target", TARGETS)
-def test_a_target_updates_the_documents_when_asked(target: str):
-    asked = commands(target, "UPDATE_DOCS=1")
-    assert "--update-docs" in asked or "PORTAL_SCREENSHOTS=docs/portal" in asked
+def test_make_target_updates_documents_with_update_docs(target: str):
+    output = commands(target, "UPDATE_DOCS=1")
+    assert "--update-docs" in output or "PORTAL_SCREENSHOTS=docs/portal" in output
 
 
-def test_no_other_program_names_the_documents():
+def test_only_the_benchmark_program_names_the_documents():
     programs = [
         path for folder in ("tests", "tools") for path in (ROOT / folder).rglob("__main__.py")
     ]

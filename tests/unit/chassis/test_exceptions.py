@@ -21,7 +21,7 @@ ERRORS = [
 ]
 
 
-@pytest.mark.parametrize("error", ERRORS, ids=lambda each: type(each).__name__)
+@pytest.mark.parametrize("error", ERRORS, ids=lambda error: type(error).__name__)
 def test_copy_has_the_type_text_attributes_and_cause(error: Exception):
     error.__cause__ = ValueError("why")
     copied = copy_exception(error)

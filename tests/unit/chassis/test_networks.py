@@ -16,5 +16,5 @@ from chassis.networks import ClientNetwork, network_of
         ("fe80::1%eth0", "fe80::/64", "fe80::/48"),
     ],
 )
-def test_networks_of_an_ipv6_address_are_its_64_and_48(address: str, host: str, site: str):
+def test_networks_are_an_ipv4_address_or_an_ipv6_64_and_48(address: str, host: str, site: str):
     assert network_of(address) == ClientNetwork(host, site)

@@ -40,10 +40,10 @@ def test_release_refuses_a_version_that_is_not_newer(version: str):
 
 
 def test_release_compares_versions_as_numbers():
-    ten = release(CHANGELOG, "0.10.0", TODAY)
-    again = ten.replace("## [Unreleased]\n", "## [Unreleased]\n\n- A fix.\n")
+    released = release(CHANGELOG, "0.10.0", TODAY)
+    changed = released.replace("## [Unreleased]\n", "## [Unreleased]\n\n- A fix.\n")
     with pytest.raises(ReleaseError):
-        release(again, "0.9.0", TODAY)
+        release(changed, "0.9.0", TODAY)
 
 
 def test_release_without_changes_is_refused():

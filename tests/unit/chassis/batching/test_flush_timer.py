@@ -4,7 +4,7 @@ import asyncio
 
 from chassis.batching.flush_timer import FlushTimer
 
-LONG = 30.0
+LONG_SECONDS = 30.0
 
 
 class Batches:
@@ -25,7 +25,7 @@ async def test_lingering_twice_flushes_once():
     timer.linger()
     timer.linger()
     assert timer.is_lingering
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_SECONDS):
         await batches.flushed.wait()
     assert not timer.is_lingering
     assert batches.count == 1
@@ -39,7 +39,7 @@ async def test_an_immediate_flush_ends_lingering():
     assert (batches.count, timer.is_lingering) == (1, False)
     batches.flushed.clear()
     timer.linger()
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_SECONDS):
         await batches.flushed.wait()
     assert batches.count == 2
 
@@ -51,6 +51,6 @@ async def test_a_cancelled_timer_does_not_flush():
     timer.cancel()
     assert not timer.is_lingering
     FlushTimer(later.flush, 0.002).linger()
-    async with asyncio.timeout(LONG):
+    async with asyncio.timeout(LONG_SECONDS):
         await later.flushed.wait()
     assert batches.count == 0

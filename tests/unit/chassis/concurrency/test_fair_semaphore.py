@@ -9,8 +9,8 @@ from chassis.batching.limits import RELEASE_LINGER_SECONDS
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from tests.support.waiting import pace
 
-NUMBER = 8
-LONG = 30.0
+SLOTS = 8
+LONG_SECONDS = 30.0
 
 
 class Full(Exception):  # noqa: N818 - a rejection, not a fault
@@ -22,8 +22,8 @@ class Holders:
 
     def __init__(self, slots: FairSemaphore) -> None:
         self._slots = slots
-        self._leave: list[tuple[str, asyncio.Event]] = []
-        self.inside: Counter[str] = Counter()
+        self._exits: list[tuple[str, asyncio.Event]] = []
+        self.holding: Counter[str] = Counter()
         self.order: list[str] = []
         self.refused: Counter[str] = Counter()
         self.tasks: set[asyncio.Task[None]] = set()
@@ -39,35 +39,35 @@ class Holders:
     async def end(self, number: int) -> None:
         """End the holders that were admitted first."""
         for _ in range(number):
-            self._leave.pop(0)[1].set()
+            self._exits.pop(0)[1].set()
             await self._settle()
 
     async def end_all(self) -> None:
         """End all holders, including those that are admitted meanwhile."""
-        while self._leave:
+        while self._exits:
             await self.end(1)
 
-    async def admitted(self, number: int) -> None:
+    async def wait_until_admitted(self, number: int) -> None:
         """Wait until `number` callers have been admitted."""
         while len(self.order) < number:
             self._admitted.clear()
             await self._admitted.wait()
 
     async def _hold(self, organization_id: str) -> None:
-        leave = asyncio.Event()
+        exit_event = asyncio.Event()
         try:
             await self._slots.acquire(organization_id)
         except Full:
             self.refused[organization_id] += 1
             return
-        self.inside[organization_id] += 1
+        self.holding[organization_id] += 1
         self.order.append(organization_id)
         self._admitted.set()
-        self._leave.append((organization_id, leave))
+        self._exits.append((organization_id, exit_event))
         try:
-            await leave.wait()
+            await exit_event.wait()
         finally:
-            self.inside[organization_id] -= 1
+            self.holding[organization_id] -= 1
             self._slots.release(organization_id)
 
     async def _settle(self) -> None:
@@ -76,28 +76,28 @@ class Holders:
 
 
 async def test_one_name_holds_at_most_half_of_the_slots():
-    slots = FairSemaphore(NUMBER, Full, LONG)
+    slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
 
     await holders.send("greedy", 100)
     await holders.send("modest", 2)
 
-    assert (holders.inside["greedy"], holders.inside["modest"]) == (NUMBER // 2, 2)
+    assert (holders.holding["greedy"], holders.holding["modest"]) == (SLOTS // 2, 2)
 
 
 async def test_a_full_queue_rejects_further_callers_immediately():
-    slots = FairSemaphore(NUMBER, Full, LONG)
+    slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
 
     await holders.send("greedy", 100)
 
-    waiting = NUMBER * QUEUE_PER_SLOT // 2
+    waiting = SLOTS * QUEUE_PER_SLOT // 2
     assert slots.waiting == waiting
-    assert holders.refused["greedy"] == 100 - NUMBER // 2 - waiting
+    assert holders.refused["greedy"] == 100 - SLOTS // 2 - waiting
 
 
 async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
-    slots = FairSemaphore(NUMBER, Full, LONG)
+    slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
     await holders.send("greedy", 10)
     await holders.send("other", 10)
@@ -111,7 +111,7 @@ async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
 
 async def test_a_flood_of_one_name_delays_another_by_one_turn():
     """Both names are served equally often, although one sends 50 times more calls."""
-    slots = FairSemaphore(2, Full, LONG)
+    slots = FairSemaphore(2, Full, LONG_SECONDS)
     holders = Holders(slots)
     for _ in range(20):
         await holders.send("greedy", 50)
@@ -124,35 +124,35 @@ async def test_a_flood_of_one_name_delays_another_by_one_turn():
 
 
 async def test_a_waiter_is_rejected_after_wait_seconds_and_leaves_no_state():
-    slots = FairSemaphore(NUMBER, Full, 0.02)
+    slots = FairSemaphore(SLOTS, Full, 0.02)
     holders = Holders(slots)
-    tasks = await holders.send("acme", NUMBER)
+    tasks = await holders.send("acme", SLOTS)
 
-    await asyncio.wait(tasks[NUMBER // 2 :])
+    await asyncio.wait(tasks[SLOTS // 2 :])
 
-    assert holders.refused["acme"] == NUMBER // 2
-    assert (slots.waiting, slots.in_use) == (0, NUMBER // 2)
+    assert holders.refused["acme"] == SLOTS // 2
+    assert (slots.waiting, slots.in_use) == (0, SLOTS // 2)
 
 
 async def test_a_cancelled_waiter_leaves_no_state():
-    slots = FairSemaphore(2, Full, LONG)
+    slots = FairSemaphore(2, Full, LONG_SECONDS)
     holders = Holders(slots)
-    _, waiting, next_one = await holders.send("acme", 3)
+    _, waiting, next_waiter = await holders.send("acme", 3)
 
     waiting.cancel()
     await holders.end(1)
 
     assert holders.order == ["acme", "acme"]
-    assert not next_one.done()
+    assert not next_waiter.done()
     assert (slots.waiting, slots.in_use) == (0, 1)
 
 
 async def test_a_waiter_cancelled_as_its_slot_is_granted_returns_the_slot():
-    slots = FairSemaphore(2, Full, LONG)
+    slots = FairSemaphore(2, Full, LONG_SECONDS)
     holders = Holders(slots)
-    _, waiting, next_one = await holders.send("acme", 3)
+    _, waiting, next_waiter = await holders.send("acme", 3)
 
-    holders._leave.pop(0)[1].set()
+    holders._exits.pop(0)[1].set()
     for _ in range(10):
         if slots.waiting == 1:  # the slot is granted, and the waiter has not run yet
             break
@@ -161,41 +161,41 @@ async def test_a_waiter_cancelled_as_its_slot_is_granted_returns_the_slot():
     await holders._settle()
 
     assert waiting.cancelled()
-    assert holders.inside["acme"] == 1
-    assert not next_one.done()
+    assert holders.holding["acme"] == 1
+    assert not next_waiter.done()
     assert (slots.waiting, slots.in_use) == (0, 1)
 
 
 async def test_a_slot_released_as_a_waiter_is_cancelled_goes_to_the_next():
-    slots = FairSemaphore(2, Full, LONG)
+    slots = FairSemaphore(2, Full, LONG_SECONDS)
     await slots.acquire("acme")
-    waiting, next_one = (asyncio.create_task(slots.acquire("acme")) for _ in range(2))
+    waiting, next_waiter = (asyncio.create_task(slots.acquire("acme")) for _ in range(2))
     await asyncio.sleep(0)
 
     waiting.cancel()
     slots.release("acme")
-    await asyncio.wait([waiting, next_one])
+    await asyncio.wait([waiting, next_waiter])
 
     assert waiting.cancelled()
-    assert next_one.exception() is None
+    assert next_waiter.exception() is None
     assert (slots.waiting, slots.in_use) == (0, 1)
 
 
 @pytest.mark.parametrize("batched", [False, True])
 async def test_slots_are_neither_lost_nor_added_by_random_use(batched: bool):
-    slots = FairSemaphore(NUMBER, Full, 0.01, batched_release=batched)
+    slots = FairSemaphore(SLOTS, Full, 0.01, batched_release=batched)
     holders = Holders(slots)
     for number in range(200):
         tasks = await holders.send(f"organization {number % 5}", 1 + number % 7)
-        assert slots.in_use <= NUMBER
+        assert slots.in_use <= SLOTS
         if number % 3 == 0:
             tasks[0].cancel()
-        if number % 2 and holders._leave:
+        if number % 2 and holders._exits:
             await holders.end(1)
         if number % 10 == 0:
             await pace(0.012)  # longer than the longest wait
     while any(not task.done() for task in holders.tasks):
-        await holders.end(len(holders._leave))
+        await holders.end(len(holders._exits))
         await pace(0.002)  # a part of the longest wait
 
     assert (slots.in_use, slots.waiting) == (0, 0)
@@ -203,12 +203,14 @@ async def test_slots_are_neither_lost_nor_added_by_random_use(batched: bool):
     assert slots._queues == {}
 
 
-def batching(linger_seconds: float = LONG) -> FairSemaphore:
+def batching(linger_seconds: float = LONG_SECONDS) -> FairSemaphore:
     """A semaphore with batched release; by default a slow machine does not end a linger."""
-    return FairSemaphore(NUMBER, Full, LONG, batched_release=True, linger_seconds=linger_seconds)
+    return FairSemaphore(
+        SLOTS, Full, LONG_SECONDS, batched_release=True, linger_seconds=linger_seconds
+    )
 
 
-async def crowded(linger_seconds: float = LONG) -> tuple[FairSemaphore, Holders]:
+async def contended(linger_seconds: float = LONG_SECONDS) -> tuple[FairSemaphore, Holders]:
     """A semaphore with batched release whose slots two names hold, with more waiters of both."""
     slots = batching(linger_seconds)
     holders = Holders(slots)
@@ -219,12 +221,12 @@ async def crowded(linger_seconds: float = LONG) -> tuple[FairSemaphore, Holders]
 
 async def test_batched_release_waits_until_half_of_the_slots_are_free():
     """At that time half of the slots that the waiters may hold are free."""
-    slots, holders = await crowded()
+    slots, holders = await contended()
 
-    await holders.end(NUMBER // 2 - 1)
-    assert (len(holders.order), slots.in_use) == (NUMBER, NUMBER // 2 + 1)
+    await holders.end(SLOTS // 2 - 1)
+    assert (len(holders.order), slots.in_use) == (SLOTS, SLOTS // 2 + 1)
     await holders.end(1)
-    assert (len(holders.order), slots.in_use) == (NUMBER + NUMBER // 2, NUMBER)
+    assert (len(holders.order), slots.in_use) == (SLOTS + SLOTS // 2, SLOTS)
 
 
 async def test_batched_release_of_one_name_waits_for_half_of_its_share():
@@ -233,19 +235,19 @@ async def test_batched_release_of_one_name_waits_for_half_of_its_share():
     await holders.send("acme", 20)
 
     await holders.end(1)
-    assert slots.in_use == NUMBER // 2 - 1
+    assert slots.in_use == SLOTS // 2 - 1
     await holders.end(1)
-    assert slots.in_use == NUMBER // 2
+    assert slots.in_use == SLOTS // 2
 
 
 async def test_batched_release_hands_out_slots_after_linger_time():
-    slots, holders = await crowded(RELEASE_LINGER_SECONDS)
+    slots, holders = await contended(RELEASE_LINGER_SECONDS)
 
     await holders.end(1)
-    assert (len(holders.order), slots.in_use) == (NUMBER, NUMBER - 1)
-    async with asyncio.timeout(LONG):
-        await holders.admitted(NUMBER + 1)
-    assert (len(holders.order), slots.in_use) == (NUMBER + 1, NUMBER)
+    assert (len(holders.order), slots.in_use) == (SLOTS, SLOTS - 1)
+    async with asyncio.timeout(LONG_SECONDS):
+        await holders.wait_until_admitted(SLOTS + 1)
+    assert (len(holders.order), slots.in_use) == (SLOTS + 1, SLOTS)
 
 
 async def test_batched_release_is_immediate_with_slots_for_all_waiters():
@@ -269,7 +271,7 @@ async def test_a_newcomer_does_not_overtake_waiters_while_slots_linger():
         await holders.send(name, 2)
     await holders.end(2)
     before = len(holders.order)
-    assert slots.in_use == NUMBER - 2
+    assert slots.in_use == SLOTS - 2
 
     await holders.send("late", 1)
     assert len(holders.order) == before
@@ -279,20 +281,20 @@ async def test_a_newcomer_does_not_overtake_waiters_while_slots_linger():
 
 @pytest.mark.parametrize("number", [1, 2, 3])
 async def test_a_semaphore_of_few_slots_admits_a_caller(number: int):
-    holders = Holders(FairSemaphore(number, Full, LONG))
+    holders = Holders(FairSemaphore(number, Full, LONG_SECONDS))
 
     await holders.send("acme", 1)
 
-    assert holders.inside["acme"] == 1
+    assert holders.holding["acme"] == 1
 
 
 async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
     """The displaced waiter is the newest one of the name with the most waiters."""
-    slots = FairSemaphore(NUMBER, Full, LONG)
+    slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
     first = await holders.send("one", 100)
     await holders.send("two", 100)
-    queue_size, refused = NUMBER * QUEUE_PER_SLOT, holders.refused.total()
+    queue_size, refused = SLOTS * QUEUE_PER_SLOT, holders.refused.total()
 
     assert slots.waiting == queue_size
     assert slots.would_admit("three")
@@ -302,16 +304,16 @@ async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
     assert slots.waiting == queue_size
     assert holders.refused["three"] == 0
     assert holders.refused.total() == refused + 2
-    assert not first[NUMBER // 2].done()  # the waiter that has waited longest
+    assert not first[SLOTS // 2].done()  # the waiter that has waited longest
     await holders.end(2)
-    assert holders.inside["three"] > 0
+    assert holders.holding["three"] > 0
     await holders.end_all()
     assert (slots.in_use, slots.waiting) == (0, 0)
 
 
 @pytest.mark.parametrize("turns", range(5))
 async def test_a_waiter_cancelled_as_it_is_displaced_adds_no_slot(turns: int):
-    slots = FairSemaphore(1, Full, LONG, queue=6)
+    slots = FairSemaphore(1, Full, LONG_SECONDS, queue=6)
     holders = Holders(slots)
     newest = (await holders.send("one", 4))[-1]
     await holders.send("two", 3)

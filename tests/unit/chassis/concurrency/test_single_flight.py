@@ -9,7 +9,7 @@ from chassis.concurrency.single_flight import SingleFlight
 
 
 class Service:
-    """A call that ends when the test says so."""
+    """A call that ends when the test sets `end`."""
 
     def __init__(self) -> None:
         self.calls = 0
@@ -71,7 +71,7 @@ async def test_shared_call_continues_when_one_caller_is_cancelled(service: Servi
     assert first.cancelled()
 
 
-async def test_call_after_the_end_of_another_one_is_made_again(service: Service):
+async def test_call_after_the_end_of_another_is_not_shared(service: Service):
     flight: SingleFlight[str, str] = SingleFlight()
     service.end.set()
     for _ in range(3):

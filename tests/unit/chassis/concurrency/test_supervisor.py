@@ -14,7 +14,7 @@ from chassis.observability.metrics import Metrics
 from tests.support.chassis.echoes import until
 
 
-class Recorded(Supervisor):
+class RecordingSupervisor(Supervisor):
     """A supervisor without jitter whose log is captured."""
 
     def __init__(self) -> None:
@@ -27,30 +27,30 @@ class Recorded(Supervisor):
 
 
 @pytest.fixture
-async def tasks() -> AsyncIterator[Recorded]:
-    async with Recorded() as recorded:
+async def tasks() -> AsyncIterator[RecordingSupervisor]:
+    async with RecordingSupervisor() as recorded:
         yield recorded
 
 
 class Flaky:
-    """Fails a number of times, then runs."""
+    """A task that fails a number of times, then runs."""
 
     def __init__(self, failures: int, error: BaseException | None = None) -> None:
-        self.left = failures
+        self.failures_left = failures
         self.error = error or ValueError("a secret")
         self.runs = 0
         self.running = asyncio.Event()
 
     async def run(self) -> None:
         self.runs += 1
-        if self.left:
-            self.left -= 1
+        if self.failures_left:
+            self.failures_left -= 1
             raise self.error
         self.running.set()
         await asyncio.Event().wait()
 
 
-def returns_at_once() -> Callable[[], Awaitable[None]]:
+def returning_once() -> Callable[[], Awaitable[None]]:
     flaky = Flaky(1)
 
     async def run() -> None:
@@ -62,7 +62,7 @@ def returns_at_once() -> Callable[[], Awaitable[None]]:
     return run
 
 
-async def test_failed_task_is_restarted(tasks: Recorded):
+async def test_failed_task_is_restarted(tasks: RecordingSupervisor):
     flaky = Flaky(2)
     task = tasks.start("flaky", flaky.run)
     await flaky.running.wait()
@@ -70,7 +70,7 @@ async def test_failed_task_is_restarted(tasks: Recorded):
     assert (task.failures, task.restarts, flaky.runs) == (2, 2, 3)
 
 
-async def test_failure_is_logged_with_its_traceback_without_its_text(tasks: Recorded):
+async def test_failure_is_logged_with_its_traceback_without_its_text(tasks: RecordingSupervisor):
     flaky = Flaky(1, ExceptionGroup("a secret", [KeyError("another secret")]))
     tasks.start("flaky", flaky.run)
     await flaky.running.wait()
@@ -86,13 +86,13 @@ async def test_failure_is_logged_with_its_traceback_without_its_text(tasks: Reco
     assert "secret" not in str(logged).replace("self.error = error or", "")
 
 
-async def test_early_return_of_a_task_is_a_failure(tasks: Recorded):
-    task = tasks.start("short", returns_at_once())
+async def test_early_return_of_a_task_is_a_failure(tasks: RecordingSupervisor):
+    task = tasks.start("short", returning_once())
     await until(lambda: task.restarts == 1)
     assert tasks.failures[0]["error_type"] == "RuntimeError"
 
 
-async def test_cancelled_future_inside_a_task_is_a_failure(tasks: Recorded):
+async def test_cancelled_future_inside_a_task_is_a_failure(tasks: RecordingSupervisor):
     flaky = Flaky(1, asyncio.CancelledError())
     task = tasks.start("flaky", flaky.run)
     await flaky.running.wait()
@@ -100,7 +100,7 @@ async def test_cancelled_future_inside_a_task_is_a_failure(tasks: Recorded):
 
 
 async def test_restart_delays_double_up_to_their_limit(
-    tasks: Recorded, monkeypatch: pytest.MonkeyPatch
+    tasks: RecordingSupervisor, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "FIRST_DELAY_SECONDS", 0.001)
     monkeypatch.setattr(module, "MAX_DELAY_SECONDS", 0.004)
@@ -111,7 +111,7 @@ async def test_restart_delays_double_up_to_their_limit(
 
 
 async def test_restart_delay_is_reset_after_a_healthy_run(
-    tasks: Recorded, monkeypatch: pytest.MonkeyPatch
+    tasks: RecordingSupervisor, monkeypatch: pytest.MonkeyPatch
 ):
     monkeypatch.setattr(module, "HEALTHY_SECONDS", 0.0)
     monkeypatch.setattr(module, "FIRST_DELAY_SECONDS", 0.001)
@@ -121,7 +121,7 @@ async def test_restart_delay_is_reset_after_a_healthy_run(
     assert [entry["retry_seconds"] for entry in tasks.failures] == [0.001] * 3
 
 
-async def test_only_a_failing_required_task_makes_the_process_not_ready(tasks: Recorded):
+async def test_only_a_failing_required_task_makes_the_process_not_ready(tasks: RecordingSupervisor):
     optional, required = Flaky(MAX_CONSECUTIVE_FAILURES + 1), Flaky(MAX_CONSECUTIVE_FAILURES)
     tasks.start("optional", optional.run)
     await until(lambda: optional.runs > MAX_CONSECUTIVE_FAILURES)
@@ -133,7 +133,7 @@ async def test_only_a_failing_required_task_makes_the_process_not_ready(tasks: R
 
 
 async def test_process_is_ready_after_a_healthy_run_of_a_required_task(
-    tasks: Recorded, monkeypatch: pytest.MonkeyPatch
+    tasks: RecordingSupervisor, monkeypatch: pytest.MonkeyPatch
 ):
     required = Flaky(MAX_CONSECUTIVE_FAILURES)
     tasks.start("required", required.run, is_required=True)
@@ -143,7 +143,7 @@ async def test_process_is_ready_after_a_healthy_run_of_a_required_task(
     assert tasks.ready
 
 
-async def test_second_task_with_the_same_name_is_refused(tasks: Recorded):
+async def test_second_task_with_the_same_name_is_refused(tasks: RecordingSupervisor):
     tasks.start("one", Flaky(0).run)
     with pytest.raises(ValueError, match="one"):
         tasks.start("one", Flaky(0).run)
@@ -164,7 +164,7 @@ async def test_tasks_drain_and_the_last_started_ends_first():
         finally:
             ended.append("runs")
 
-    async with Recorded() as tasks:
+    async with RecordingSupervisor() as tasks:
         tasks.start("drains", drains, drain_event=drained)
         tasks.start("runs", runs)
         await asyncio.sleep(0)
@@ -177,22 +177,22 @@ async def test_failure_of_a_draining_task_is_logged_and_the_task_restarted():
 
     async def drains() -> None:
         await drained.wait()
-        if flaky.left:
+        if flaky.failures_left:
             await flaky.run()
 
-    async with Recorded() as tasks:
+    async with RecordingSupervisor() as tasks:
         task = tasks.start("drains", drains, drain_event=drained)
         await asyncio.sleep(0)
     assert (task.failures, task.restarts) == (1, 1)
 
 
-async def test_task_that_does_not_drain_in_time_is_cancelled_and_logged(tasks: Recorded):
+async def test_task_that_does_not_drain_in_time_is_cancelled_and_logged(tasks: RecordingSupervisor):
     task = tasks.start("hangs", Flaky(0).run, drain_event=asyncio.Event())
     await task.end(0.01)
     assert tasks.capture.entries[-1]["event"] == "task not drained"
 
 
-async def test_error_of_a_cancelled_task_is_logged(tasks: Recorded):
+async def test_error_of_a_cancelled_task_is_logged(tasks: RecordingSupervisor):
     async def fails_at_its_end() -> None:
         try:
             await asyncio.Event().wait()
@@ -205,7 +205,7 @@ async def test_error_of_a_cancelled_task_is_logged(tasks: Recorded):
     assert tasks.failures[-1]["error_type"] == "ValueError"
 
 
-async def test_failures_and_waiting_tasks_are_metrics(tasks: Recorded):
+async def test_failures_and_waiting_tasks_are_metrics(tasks: RecordingSupervisor):
     metrics = Metrics()
     tasks.observe(metrics)
     flaky = Flaky(2)

@@ -15,27 +15,31 @@ from hypothesis import strategies as st
 from chassis.config.database_url import find_problems, is_loopback
 from tests.support.chassis.authorities import Authority
 
-TWO_SIGNS = "has more than one @ before the database name: write %40 in a password"
-REST = ("host", "port", "user", "password", "passfile", "database", "ssl", "service", "servicefile")
-REST += ("direct_tls", "server_settings", "target_session_attrs", "krbsrvname", "gsslib")
-REFUSED = (asyncpg.ClientConfigurationError, ValueError, IndexError)
+TWO_AT_SIGNS = "has more than one @ before the database name: write %40 in a password"
+OTHER_ARGUMENTS = ("host", "port", "user", "password", "passfile", "database", "ssl", "service")
+OTHER_ARGUMENTS += ("servicefile", "direct_tls", "server_settings", "target_session_attrs")
+OTHER_ARGUMENTS += ("krbsrvname", "gsslib")
+PARSE_ERRORS = (asyncpg.ClientConfigurationError, ValueError, IndexError)
 
-HERE = ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql", "127%2E0.0.1"]
-ELSEWHERE = ["evil.test", "%65vil.test", "[2001:db8::1]", "127.0.0.1.evil.test"]
-ODD = ["", "::1", "[::1", "localhost]", "[::1]evil.test", "[127.0.0.1]", "localhost%2Cevil.test"]
+LOCAL = ["localhost", "127.0.0.1", "[::1]", "%2Frun%2Fpostgresql", "127%2E0.0.1"]
+REMOTE = ["evil.test", "%65vil.test", "[2001:db8::1]", "127.0.0.1.evil.test"]
+MALFORMED = ["", "::1", "[::1", "localhost]", "[::1]evil.test", "[127.0.0.1]"]
+MALFORMED += ["localhost%2Cevil.test"]
 
 # Characters with a meaning in a URL, and a few others.
 texts = st.text(st.sampled_from("@:/?#[]%,&=;\\ \tab%40%2F0"), max_size=8)
 hosts = st.lists(
-    st.sampled_from([*HERE, *ELSEWHERE, *HERE, *ELSEWHERE, *ODD, "localhost:5432", "evil.test:x"]),
+    st.sampled_from(
+        [*LOCAL, *REMOTE, *LOCAL, *REMOTE, *MALFORMED, "localhost:5432", "evil.test:x"]
+    ),
     min_size=1,
     max_size=3,
 ).map(",".join)
 OPTIONS = ["sslmode=disable", "host=/run/postgresql", "host=", "service=x", "x", "port=1"]
-MISTAKEN = ["port=ab12cd", "sslpassword=ab12cd", "passfile=ab12cd"]
+MISPLACED_SECRETS = ["port=ab12cd", "sslpassword=ab12cd", "passfile=ab12cd"]
 options = st.lists(
     st.one_of(
-        st.sampled_from([*OPTIONS, *MISTAKEN]),
+        st.sampled_from([*OPTIONS, *MISPLACED_SECRETS]),
         hosts.map("host={}".format),
         texts.map("password={}".format),
     ),
@@ -66,7 +70,7 @@ def environment(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
 
 
 def parsed_by_asyncpg(url: str) -> tuple[list[tuple[str, int] | str], _ConnectionParameters]:
-    return _parse_connect_dsn_and_args(dsn=url, **dict.fromkeys(REST))  # type: ignore[no-any-return]
+    return _parse_connect_dsn_and_args(dsn=url, **dict.fromkeys(OTHER_ARGUMENTS))  # type: ignore[no-any-return]
 
 
 @given(addresses())
@@ -83,18 +87,18 @@ def test_asyncpg_connects_only_to_local_or_verified_hosts(url: str):
     if [*find_problems(url)]:
         return
     try:
-        places, parameters = parsed_by_asyncpg(url)
-    except REFUSED:
+        endpoints, parameters = parsed_by_asyncpg(url)
+    except PARSE_ERRORS:
         return
 
-    elsewhere = [place for place in places if not is_local(place)]
+    remote = [endpoint for endpoint in endpoints if not is_local(endpoint)]
     tls = parameters.ssl
-    assert not elsewhere or (tls.check_hostname and tls.verify_mode is ssl.CERT_REQUIRED)
-    assert not elsewhere or parameters.password not in (None, "", "keys", "password")
+    assert not remote or (tls.check_hostname and tls.verify_mode is ssl.CERT_REQUIRED)
+    assert not remote or parameters.password not in (None, "", "keys", "password")
 
 
-def is_local(place: tuple[str, int] | str) -> bool:
-    return isinstance(place, str) or is_loopback(place[0])
+def is_local(endpoint: tuple[str, int] | str) -> bool:
+    return isinstance(endpoint, str) or is_loopback(endpoint[0])
 
 
 @given(addresses())
@@ -102,14 +106,14 @@ def is_local(place: tuple[str, int] | str) -> bool:
 @example("postgresql://keys:x@[ab12cd/keys")
 def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
     """asyncpg's error text is printed when the process starts."""
-    said = ""
+    error_text = ""
     try:
         if not [*find_problems(url)]:
             parsed_by_asyncpg(url)
-    except REFUSED as error:
-        said = str(error)
+    except PARSE_ERRORS as error:
+        error_text = str(error)
 
-    assert "ab12cd" not in said
+    assert "ab12cd" not in error_text
 
 
 @pytest.mark.parametrize(
@@ -122,15 +126,15 @@ def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
 )
 def test_all_names_of_this_machine_are_accepted(url: str, hosts: int):
     assert [*find_problems(url)] == []
-    places, _ = parsed_by_asyncpg(url)
-    assert len(places) == hosts
-    assert all(map(is_local, places))
+    endpoints, _ = parsed_by_asyncpg(url)
+    assert len(endpoints) == hosts
+    assert all(map(is_local, endpoints))
 
 
-@pytest.mark.parametrize("place", ["localhost", "evil.test", "evil.test@localhost", ""])
-def test_second_at_sign_is_refused_without_quoting_the_password(place: str):
-    assert [*find_problems(f"postgresql://keys:s3cr@t@{place}/keys?sslmode=verify-full")] == [
-        TWO_SIGNS
+@pytest.mark.parametrize("endpoint", ["localhost", "evil.test", "evil.test@localhost", ""])
+def test_second_at_sign_is_refused_without_quoting_the_password(endpoint: str):
+    assert [*find_problems(f"postgresql://keys:s3cr@t@{endpoint}/keys?sslmode=verify-full")] == [
+        TWO_AT_SIGNS
     ]
 
 
@@ -147,6 +151,6 @@ def test_second_at_sign_is_refused_without_quoting_the_password(place: str):
     ],
 )
 def test_unescaped_password_is_refused_unquoted(url: str):
-    told = " ".join(find_problems(url))
-    assert told
-    assert "s3cr" not in told
+    problems = " ".join(find_problems(url))
+    assert problems
+    assert "s3cr" not in problems

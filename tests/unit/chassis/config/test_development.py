@@ -11,7 +11,7 @@ from chassis.config.settings import Environment, SettingsError
 RANDOM = secrets.token_bytes(32)
 VERIFIED = "?sslmode=verify-full&sslrootcert=/ca.crt"
 GATEWAY = {"GATEWAY_REGION": "us", "GATEWAY_CURSOR_SECRET": RANDOM.hex()}
-HERE, EVERYWHERE = {"GATEWAY_LISTEN": "127.0.0.1:1"}, {"GATEWAY_LISTEN": "0.0.0.0:1"}
+ON_LOOPBACK, ON_ALL_INTERFACES = {"GATEWAY_LISTEN": "127.0.0.1:1"}, {"GATEWAY_LISTEN": "0.0.0.0:1"}
 PLAIN_URLS = {"GATEWAY_TENANT_URLS": "us=http://127.0.0.1:1/scim,eu=https://app.qa.com/scim"}
 
 
@@ -26,9 +26,9 @@ def database_problem(url: str) -> str:
 
 
 def gateway_problem(*variables: dict[str, str]) -> str:
-    given = {name: value for part in (GATEWAY, *variables) for name, value in part.items()}
+    environment = {name: value for part in (GATEWAY, *variables) for name, value in part.items()}
     try:
-        gateway.settings.read(given)
+        gateway.settings.read(environment)
     except SettingsError as error:
         return str(error)
     return ""
@@ -94,7 +94,7 @@ def test_url_that_is_not_postgresql_is_refused_unquoted():
 
 @pytest.mark.parametrize("secret", [bytes(32), b"\x01\x02" * 16, b"0123456789abcde" * 3])
 def test_secret_with_few_different_bytes_is_refused(secret: bytes):
-    problem = gateway_problem(HERE, {"GATEWAY_CURSOR_SECRET": secret.hex()})
+    problem = gateway_problem(ON_LOOPBACK, {"GATEWAY_CURSOR_SECRET": secret.hex()})
     different = len(set(secret))
     assert problem == (
         f"GATEWAY_CURSOR_SECRET can be guessed: it has only {different} different bytes"
@@ -102,16 +102,16 @@ def test_secret_with_few_different_bytes_is_refused(secret: bytes):
 
 
 def test_development_secret_is_accepted_on_loopback_only():
-    made = {"GATEWAY_CURSOR_SECRET": DEVELOPMENT.encode().hex() + RANDOM.hex()}
-    assert gateway_problem(HERE, made) == ""
-    assert gateway_problem(EVERYWHERE, made) == (
+    development_secret = {"GATEWAY_CURSOR_SECRET": DEVELOPMENT.encode().hex() + RANDOM.hex()}
+    assert gateway_problem(ON_LOOPBACK, development_secret) == ""
+    assert gateway_problem(ON_ALL_INTERFACES, development_secret) == (
         "GATEWAY_CURSOR_SECRET is for development, but other machines can reach this process"
     )
 
 
 def test_http_tenant_url_is_accepted_on_loopback_only():
-    assert gateway_problem(HERE, PLAIN_URLS) == ""
-    assert gateway_problem(EVERYWHERE, PLAIN_URLS).endswith(
+    assert gateway_problem(ON_LOOPBACK, PLAIN_URLS) == ""
+    assert gateway_problem(ON_ALL_INTERFACES, PLAIN_URLS).endswith(
         ": use https://, as other machines can reach this process"
     )
-    assert gateway_problem(EVERYWHERE) == ""
+    assert gateway_problem(ON_ALL_INTERFACES) == ""

@@ -29,9 +29,11 @@ async def ready() -> bool:
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "usersvc"])
 async def test_server_on_a_public_address_does_not_start_without_tls(host: str):
     server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG, Supervisor(LOG))
-    with pytest.raises(StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY") as said:
+    with pytest.raises(
+        StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY"
+    ) as caught:
         await server.run(asyncio.Event())
-    assert "\n" not in str(said.value)
+    assert "\n" not in str(caught.value)
 
 
 @pytest.mark.parametrize(
@@ -64,9 +66,9 @@ def test_targets_on_this_machine_are_recognized(target: str):
 def test_incomplete_tls_settings_are_refused():
     environment = Environment({"X_TLS_KEY": "/k"}, "X_")
     environment.certificate_files()
-    with pytest.raises(SettingsError) as said:
+    with pytest.raises(SettingsError) as caught:
         environment.check()
-    assert str(said.value) == "X_TLS_CERTIFICATE is not set; X_TLS_AUTHORITY is not set"
+    assert str(caught.value) == "X_TLS_CERTIFICATE is not set; X_TLS_AUTHORITY is not set"
 
 
 @pytest.mark.parametrize(
@@ -79,8 +81,8 @@ def test_incomplete_tls_settings_are_refused():
 )
 def test_reflection_is_off_by_default_with_tls(variables: dict[str, str], reflection: bool):
     tls = CertificateFiles(Path("c"), Path("k"), Path("a")) if len(variables) == 3 else None
-    read = Environment(variables, "X_").server("127.0.0.1:1")
-    assert read == ServerSettings(Address("127.0.0.1", 1), tls, reflection)
+    settings = Environment(variables, "X_").server("127.0.0.1:1")
+    assert settings == ServerSettings(Address("127.0.0.1", 1), tls, reflection)
 
 
 @pytest.mark.parametrize("content", [b"", b"no certificate"])
@@ -88,17 +90,17 @@ def test_invalid_tls_files_are_reported_in_one_line(tmp_path: Path, content: byt
     files = CertificateFiles(tmp_path / "c", tmp_path / "k", tmp_path / "a")
     for file in (files.certificate, files.key, files.authority):
         file.write_bytes(content)
-    with pytest.raises(StartError, match="the TLS files cannot be used: ") as said:
+    with pytest.raises(StartError, match="the TLS files cannot be used: ") as caught:
         Certificates(files, LOG)
-    assert str(files.certificate) in str(said.value)
-    assert "\n" not in str(said.value)
+    assert str(files.certificate) in str(caught.value)
+    assert "\n" not in str(caught.value)
 
 
 def test_missing_tls_file_is_reported_with_its_setting(tmp_path: Path):
     (tmp_path / "c").touch()
     files = CertificateFiles(tmp_path / "c", Path("/nowhere/tls.key"), tmp_path / "a")
-    with pytest.raises(StartError) as said:
+    with pytest.raises(StartError) as caught:
         Certificates(files, LOG)
-    assert str(said.value) == (
+    assert str(caught.value) == (
         "the TLS files cannot be used: No such file or directory (key: '/nowhere/tls.key')"
     )

@@ -13,7 +13,7 @@ HTTP_LABELS = ("http_request_method", "http_route", "http_response_status_code",
 
 
 def samples(metrics: Metrics) -> dict[tuple[str, ...], float]:
-    """Values by name and the values of the labels, in the order of the labels' names."""
+    """Values by their metric name and label values; the label values are sorted by label name."""
     return {
         (sample.name, *(value for _, value in sorted(sample.labels.items()))): sample.value
         for family in text_string_to_metric_families(metrics.text().decode())
@@ -100,4 +100,4 @@ def test_operations_document_lists_every_deprecated_metric():
     section = OPERATIONS.read_text().partition("### Deprecated metric names\n")[2]
     section = section.partition("\n## ")[0]
     rows = re.findall(r"^\| `(\w+)` \| `(\w+)", section, re.MULTILINE)
-    assert rows == [(each.series, each.replacement_series) for each in DEPRECATED]
+    assert rows == [(metric.series, metric.replacement_series) for metric in DEPRECATED]

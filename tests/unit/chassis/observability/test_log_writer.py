@@ -14,7 +14,7 @@ from chassis.observability.log_writer import BufferedLogWriter
 from tests.support.waiting import eventually, wait_until
 
 
-class Written(io.BytesIO):
+class RecordingStream(io.BytesIO):
     """A stream that records each write."""
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ def log(lines: BufferedLogWriter, *texts: bytes) -> None:
 
 
 async def test_single_line_is_written_at_the_next_turn_of_the_loop():
-    stream = Written()
+    stream = RecordingStream()
     log(BufferedLogWriter(stream), b"one\n")
     await asyncio.sleep(0)
     await asyncio.sleep(0)
@@ -44,7 +44,7 @@ async def test_single_line_is_written_at_the_next_turn_of_the_loop():
 
 
 async def test_lines_in_quick_succession_share_a_write():
-    stream = Written()
+    stream = RecordingStream()
     lines = BufferedLogWriter(stream)
     log(lines, b"one\n", b"two\n")
     await asyncio.sleep(0)
@@ -55,8 +55,8 @@ async def test_lines_in_quick_succession_share_a_write():
     assert stream.writes == [b"one\ntwo\n", b"three\nfour\n"]
 
 
-async def test_line_of_another_thread_is_written_at_once_with_pending_ones():
-    stream = Written()
+async def test_line_of_another_thread_is_written_with_pending_lines():
+    stream = RecordingStream()
     lines = BufferedLogWriter(stream)
     log(lines, b"one\n")
     thread = threading.Thread(target=log, args=(lines, b"two\n"))
@@ -66,8 +66,8 @@ async def test_line_of_another_thread_is_written_at_once_with_pending_ones():
 
 
 async def test_failed_write_is_not_reported_to_the_event_loop():
-    stream, told = Written(), []
-    asyncio.get_running_loop().set_exception_handler(lambda _, context: told.append(context))
+    stream, reported = RecordingStream(), []
+    asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     lines = BufferedLogWriter(stream)
     stream.close()
     stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
@@ -76,7 +76,7 @@ async def test_failed_write_is_not_reported_to_the_event_loop():
     del stream.write
     log(lines, b"two\n")
     await eventually(lambda: not lines._lines)
-    assert (stream.writes, told) == ([b"two\n"], [])
+    assert (stream.writes, reported) == ([b"two\n"], [])
 
 
 def test_pending_lines_are_written_at_exit():
@@ -94,8 +94,8 @@ async def main():
 
 asyncio.run(main())
 """
-    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
-    assert (done.returncode, done.stdout) == (3, b"one\ntwo\n")
+    result = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
+    assert (result.returncode, result.stdout) == (3, b"one\ntwo\n")
 
 
 def test_lines_for_a_closed_stream_are_dropped_silently_at_exit():
@@ -105,19 +105,19 @@ from chassis.observability.log_writer import BufferedLogWriter
 
 stream = io.BytesIO()
 lines = BufferedLogWriter(stream)
-lines.write(b"one\\n")  # nobody flushes it, as when an event loop ends before its turn
+lines.write(b"one\\n")  # not flushed, as when an event loop ends before its next turn
 stream.close()
 """
-    done = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
-    assert (done.returncode, done.stderr) == (0, b"")
+    result = subprocess.run((sys.executable, "-c", program), capture_output=True, check=False)
+    assert (result.returncode, result.stderr) == (0, b"")
 
 
 async def test_partial_write_is_continued():
-    class Narrow(Written):
+    class PartialStream(RecordingStream):
         def write(self, data: bytes) -> int:
             return super().write(data[:4])
 
-    stream = Narrow()
+    stream = PartialStream()
     log(BufferedLogWriter(stream), b"one\n", b"two three\n")
     await eventually(lambda: b"".join(stream.writes).endswith(b"three\n"))
     assert b"".join(stream.writes) == b"one\ntwo three\n"
@@ -125,7 +125,7 @@ async def test_partial_write_is_continued():
 
 
 def test_signal_during_a_long_write_loses_no_line():
-    """A full pipe accepts a part of the data. The signal comes while the rest waits."""
+    """A full pipe accepts a part of the data; the signal arrives while the rest waits."""
     program = """
 import os, signal, sys
 from chassis.observability.log_writer import BufferedLogWriter
@@ -147,4 +147,4 @@ lines.flush()
     wait_until(lambda: psutil.Process(process.pid).status() == psutil.STATUS_SLEEPING)
     process.send_signal(signal.SIGTERM)
     output, _ = process.communicate(timeout=10)
-    assert output.splitlines() == [b"a line that is number %d" % each for each in range(20_000)]
+    assert output.splitlines() == [b"a line that is number %d" % number for number in range(20_000)]

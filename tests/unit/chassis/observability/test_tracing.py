@@ -45,21 +45,21 @@ def test_opentelemetry_is_not_loaded_if_tracing_is_off():
         "import sys, gateway.__main__, keysvc.__main__; "
         "print([name for name in sys.modules if name.startswith('opentelemetry')])"
     )
-    done = subprocess.run(
+    result = subprocess.run(
         [sys.executable, "-c", code],
         env={"PYTHONPATH": ":".join(sys.path)},
         capture_output=True,
         text=True,
         check=True,
     )
-    assert done.stdout == "[]\n"
+    assert result.stdout == "[]\n"
 
 
 HEADERS = "OTEL_EXPORTER_OTLP_HEADERS"
 
 
 @pytest.fixture(autouse=True, scope="module")
-def loaded() -> None:
+def loaded_sdk() -> None:
     """Load the SDK once, so that its load time does not count for a hypothesis example."""
     asyncio.run(start_error({}))
 
@@ -90,9 +90,9 @@ async def start_error(variables: dict[str, str]) -> str:
 async def test_setting_with_a_secret_that_would_be_logged_is_refused_unquoted(
     name: str, value: str
 ):
-    told = await start_error({name: value})
-    assert told.startswith(f"{name} ")
-    assert "s3cr" not in told
+    error = await start_error({name: value})
+    assert error.startswith(f"{name} ")
+    assert "s3cr" not in error
 
 
 @given(st.text(st.sampled_from('ab= \t,;:"\\%20@é\n'), max_size=12))

@@ -17,7 +17,7 @@ def test_deadline_is_earlier_than_the_timeout_by_the_clock_skew():
     assert seconds_left(value, lambda: NOON) == pytest.approx(9.0, abs=0.001)
 
 
-def test_call_ends_at_the_timeout_if_the_server_clock_is_late():
+def test_call_ends_by_its_timeout_even_if_the_server_clock_is_slow():
     _, value = deadline_metadata(10.0, lambda: NOON)
 
     assert seconds_left(value, lambda: NOON + timedelta(seconds=10) - CLOCK_SKEW) <= 0

@@ -14,7 +14,7 @@ from keysvc.background.changes import (
 ACME, INITECH = OrganizationChanged("acme"), OrganizationChanged("initech")
 
 
-async def received(subscription: Subscription, count: int) -> list[Event]:
+async def receive(subscription: Subscription, count: int) -> list[Event]:
     events = []
     async for event in subscription.events():
         events.append(event)
@@ -28,7 +28,7 @@ async def test_stream_sends_events_in_order():
     for event in (ACME, INITECH, ACME):
         subscription.offer(event)
 
-    assert await received(subscription, 3) == [ACME, INITECH, ACME]
+    assert await receive(subscription, 3) == [ACME, INITECH, ACME]
 
 
 async def test_heartbeats_do_not_queue():
@@ -36,16 +36,16 @@ async def test_heartbeats_do_not_queue():
     for event in (Heartbeat(), Heartbeat(), ACME, Heartbeat(), INITECH):
         subscription.offer(event)
 
-    assert await received(subscription, 3) == [Heartbeat(), ACME, INITECH]
+    assert await receive(subscription, 3) == [Heartbeat(), ACME, INITECH]
 
 
-async def test_stream_with_a_full_queue_ends_without_a_gap():
+async def test_stream_with_a_full_queue_ends_instead_of_skipping_events():
     subscription = Subscription()
     for _ in range(QUEUE_SIZE + 1):
         subscription.offer(ACME)
     subscription.offer(INITECH)
 
-    assert await received(subscription, 1) == []
+    assert await receive(subscription, 1) == []
 
 
 async def test_stream_is_refused_when_the_feed_loses_its_connection():
@@ -54,7 +54,7 @@ async def test_stream_is_refused_when_the_feed_loses_its_connection():
     subscription.end(refused=True)
 
     with pytest.raises(DatabaseUnavailable):
-        await received(subscription, 1)
+        await receive(subscription, 1)
 
 
 async def test_second_end_of_a_stream_has_no_effect():
@@ -63,4 +63,4 @@ async def test_second_end_of_a_stream_has_no_effect():
     subscription.end(refused=True)
     subscription.offer(ACME)
 
-    assert await received(subscription, 1) == []
+    assert await receive(subscription, 1) == []

@@ -79,7 +79,15 @@ def test_text_that_is_not_a_token_is_refused(text: str):
         "\u017f".join(EXAMPLE.text.rsplit("s", 1)),  # long s; case folding makes it an s
         EXAMPLE.text + "\n",
     ],
-    ids=["empty", "endless", "not ASCII", "region in capitals", "lower case", "long s", "newline"],
+    ids=[
+        "empty",
+        "very long",
+        "not ASCII",
+        "region in capitals",
+        "lower case",
+        "long s",
+        "newline",
+    ],
 )
 def test_text_that_only_resembles_a_token_is_refused(text: str):
     assert refused(text)
@@ -115,8 +123,8 @@ def test_refusal_of_a_token_does_not_quote_it():
 
 
 def test_new_token_consists_of_the_given_random_bytes():
-    given_bytes = {16: bytes(range(16)), 32: bytes(range(32))}
+    random_bytes = {16: bytes(range(16)), 32: bytes(range(32))}
 
-    token = key_token.generate(Region.EU, given_bytes.__getitem__)
+    token = key_token.generate(Region.EU, random_bytes.__getitem__)
 
-    assert token == Token(Region.EU, UUID("00010203-0405-4607-8809-0a0b0c0d0e0f"), given_bytes[32])
+    assert token == Token(Region.EU, UUID("00010203-0405-4607-8809-0a0b0c0d0e0f"), random_bytes[32])

@@ -14,12 +14,12 @@ from keysvc.domain.organizations import NewOrganization, Region
 from tests.support.refusals import raises_refusal
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
-MOMENT = timedelta(microseconds=1)
+MICROSECOND = timedelta(microseconds=1)
 DIGEST, OTHER = b"d" * 32, b"o" * 32
 KEY = Key(UUID(int=1), UUID(int=2), NOW, "ann", "Ann Li", None, None, "", "", None, "")
 ANN = Actor("ann", "Ann Li")
 KEY_IDS = (KEY.organization_id, KEY.key_id)
-GOOD = StoredKey(KEY, DIGEST, integration_active=True)
+VALID = StoredKey(KEY, DIGEST, integration_active=True)
 
 
 def stored_key(active: bool = True, **changes: datetime) -> StoredKey:
@@ -27,15 +27,15 @@ def stored_key(active: bool = True, **changes: datetime) -> StoredKey:
 
 
 def test_key_with_its_secret_is_authenticated():
-    assert authenticate(GOOD, DIGEST, NOW) == KEY
+    assert authenticate(VALID, DIGEST, NOW) == KEY
 
 
 @pytest.mark.parametrize(
-    ("named", "digest", "refusal"),
+    ("stored", "digest", "refusal"),
     [
         (None, DIGEST, Refusal(KEY_UNKNOWN)),
         (None, bytes(32), Refusal(KEY_UNKNOWN)),
-        (GOOD, OTHER, Refusal(KEY_UNKNOWN)),
+        (VALID, OTHER, Refusal(KEY_UNKNOWN)),
         (stored_key(active=False, revoke_time=NOW, expire_time=NOW), OTHER, Refusal(KEY_UNKNOWN)),
         (
             stored_key(active=False, revoke_time=NOW, expire_time=NOW),
@@ -45,49 +45,51 @@ def test_key_with_its_secret_is_authenticated():
         (stored_key(active=False, expire_time=NOW), DIGEST, Refusal(KEY_EXPIRED, *KEY_IDS, NOW)),
         (stored_key(active=False), DIGEST, Refusal(INTEGRATION_INACTIVE, *KEY_IDS)),
         (
-            stored_key(active=False, expire_time=NOW + MOMENT),
+            stored_key(active=False, expire_time=NOW + MICROSECOND),
             DIGEST,
             Refusal(INTEGRATION_INACTIVE, *KEY_IDS),
         ),
     ],
 )
 def test_authentication_refuses_in_the_documented_order(
-    named: StoredKey | None, digest: bytes, refusal: Refusal
+    stored: StoredKey | None, digest: bytes, refusal: Refusal
 ):
     with raises_refusal(refusal.kind) as caught:
-        authenticate(named, digest, NOW)
+        authenticate(stored, digest, NOW)
     assert caught.value.detail == refusal.detail
     assert caught.value.metadata == refusal.metadata
 
 
 def test_key_expires_at_exactly_its_expire_time():
-    ending = stored_key(expire_time=NOW)
-    assert authenticate(ending, DIGEST, NOW - MOMENT) == ending.key
+    expiring = stored_key(expire_time=NOW)
+    assert authenticate(expiring, DIGEST, NOW - MICROSECOND) == expiring.key
     with raises_refusal(KEY_EXPIRED):
-        authenticate(ending, DIGEST, NOW)
+        authenticate(expiring, DIGEST, NOW)
 
 
 def test_use_is_recorded_once_a_minute():
     used = replace(KEY, last_used_time=NOW)
     minute = timedelta(minutes=1)
     assert [key.should_record_use(NOW) for key in (KEY, used)] == [True, False]
-    assert [used.should_record_use(time) for time in (NOW + minute - MOMENT, NOW + minute)] == [
+    assert [
+        used.should_record_use(time) for time in (NOW + minute - MICROSECOND, NOW + minute)
+    ] == [
         False,
         True,
     ]
 
 
 def test_first_use_after_a_newer_key_is_recorded():
-    replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MOMENT + GRACE_PERIOD)
-    used_since = replace(replaced, last_used_time=NOW + MOMENT)
-    later = NOW + 2 * MOMENT
+    replaced = replace(KEY, last_used_time=NOW, expire_time=NOW + MICROSECOND + GRACE_PERIOD)
+    used_since = replace(replaced, last_used_time=NOW + MICROSECOND)
+    later = NOW + 2 * MICROSECOND
     assert [key.should_record_use(later) for key in (replaced, used_since)] == [True, False]
 
 
 def test_repr_of_keys_hides_digests():
-    shown = repr(GOOD) + repr(NewKey(UUID(int=2), DIGEST, "ann", ANN))
-    assert "digest" not in shown
-    assert "ddd" not in shown
+    text = repr(VALID) + repr(NewKey(UUID(int=2), DIGEST, "ann", ANN))
+    assert "digest" not in text
+    assert "ddd" not in text
 
 
 @pytest.mark.parametrize("name", ["A", "ÄÖÜ 集团", "x" * 200, " Acme ", "🦊" * 200])

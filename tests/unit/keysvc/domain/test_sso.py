@@ -61,23 +61,25 @@ def test_https_or_loopback_sso_url_is_accepted(url: str):
         "https://login.example/\\evil",
     ],
 )
-def test_other_sso_url_is_refused(url: str):
+def test_invalid_sso_url_is_refused(url: str):
     assert refused_field(replace(SETUP, sso_url=url)) == "connection.sso_url"
 
 
 @given(st.text(max_size=50))
 def test_accepted_sso_url_is_printable_ascii(text: str):
     try:
-        taken = sso.normalize_setup(replace(SETUP, sso_url=f"https://login.example/{text}")).sso_url
+        accepted_url = sso.normalize_setup(
+            replace(SETUP, sso_url=f"https://login.example/{text}")
+        ).sso_url
     except InvalidField:
         return
-    assert taken.isascii()
-    assert taken.isprintable()
+    assert accepted_url.isascii()
+    assert accepted_url.isprintable()
 
 
 def test_domains_are_lower_case_unique_and_sorted():
-    given_ = ("Initech.test", " acme.test ", "ACME.test", "xn--bcher-kva.example")
-    assert sso.normalize_setup(replace(SETUP, domains=given_)).domains == (
+    domains = ("Initech.test", " acme.test ", "ACME.test", "xn--bcher-kva.example")
+    assert sso.normalize_setup(replace(SETUP, domains=domains)).domains == (
         "acme.test",
         "initech.test",
         "xn--bcher-kva.example",
@@ -94,21 +96,21 @@ def test_invalid_domain_is_refused(domain: str):
 
 
 def test_sso_fields_above_their_maximum_are_refused():
-    most = replace(
+    maximal = replace(
         SETUP,
         sso_url="https://login.example/".ljust(2_000, "x"),
         idp_entity_id="x" * 1_024,
         certificates=("PEM",) * 5,
         domains=tuple(f"{number}.test" for number in range(5)),
     )
-    assert sso.normalize_setup(most) == most
+    assert sso.normalize_setup(maximal) == maximal
     assert [
-        refused_field(replace(most, **{name: value}))
+        refused_field(replace(maximal, **{name: value}))
         for name, value in (
-            ("sso_url", most.sso_url + "x"),
-            ("idp_entity_id", most.idp_entity_id + "x"),
+            ("sso_url", maximal.sso_url + "x"),
+            ("idp_entity_id", maximal.idp_entity_id + "x"),
             ("certificates", ("PEM",) * 6),
-            ("domains", (*most.domains, "5.test")),
+            ("domains", (*maximal.domains, "5.test")),
         )
     ] == [f"connection.{name}" for name in LIMITED]
 
@@ -132,10 +134,10 @@ def test_only_a_change_of_the_identity_provider_needs_a_new_test(
 
 
 def test_untested_connection_is_refused():
-    untried = SsoConnection(UUID(int=1), 1, False, None, NOW, SETUP)
+    untested = SsoConnection(UUID(int=1), 1, False, None, NOW, SETUP)
     with raises_refusal(SSO_NOT_TESTED):
-        sso.check_tested(untried)
-    sso.check_tested(replace(untried, test_time=NOW))
+        sso.check_tested(untested)
+    sso.check_tested(replace(untested, test_time=NOW))
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""Page tokens."""
+"""Page tokens: the positions they hold and the lists they belong to."""
 
 from datetime import UTC, datetime
 from uuid import UUID
@@ -44,8 +44,8 @@ def test_invalid_page_token_is_refused(text: str):
         (SCOPE, "é" + EXAMPLE[1:]),
         (SCOPE, "A" * 1_000_000),
     ],
-    ids=["other list", "cut", "longer", "padded", "changed", "not ASCII", "endless"],
+    ids=["other list", "truncated", "longer", "padded", "modified", "not ASCII", "very long"],
 )
-def test_page_token_of_another_list_or_changed_one_is_refused(scope: UUID, token: str):
+def test_page_token_of_another_list_or_modified_token_is_refused(scope: UUID, token: str):
     with raises_refusal(INVALID_PAGE_TOKEN):
         from_token(scope, token, BEFORE_ALL)

@@ -42,6 +42,6 @@ def test_chart_has_bar_for_each_subject_and_operation():
 
     drawing = ElementTree.fromstring(chart({"people": 1_000, "rows": rows}))
 
-    bars = [each for each in drawing if each.tag.endswith("rect")]
-    service, scimmy, alone = (int(bar.attrib["width"]) for bar in bars)
-    assert service == alone == 4 * scimmy
+    bars = [element for element in drawing if element.tag.endswith("rect")]
+    service, scimmy, only_bar = (int(bar.attrib["width"]) for bar in bars)
+    assert service == only_bar == 4 * scimmy

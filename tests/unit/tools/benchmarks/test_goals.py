@@ -19,30 +19,30 @@ def row(operation: str, subject: str, connections: int = 32, **values: float) ->
     }
 
 
-def few(*rows: dict[str, Any]) -> dict[str, Any]:
+def figures_of(*rows: dict[str, Any]) -> dict[str, Any]:
     return {"comparisons": {"1000": {"rows": list(rows)}}}
 
 
 def verdict(figures: dict[str, Any], what: str) -> tuple[str, bool | None]:
-    (goal,) = [each for each in goals(figures) if each.what.startswith(what)]
+    (goal,) = [goal for goal in goals(figures) if goal.what.startswith(what)]
     return goal.measured, goal.met
 
 
-def test_unmeasured_goals_are_not_met():
+def test_unmeasured_goals_are_undecided():
     assert {goal.met for goal in goals({})} == {None}
 
 
 def test_ratio_divides_service_by_other_subject():
-    figures = few(row("get", "service", rate=90), row("get", "without the hop", rate=100))
+    figures = figures_of(row("get", "service", rate=90), row("get", "without the hop", rate=100))
 
     assert verdict(figures, "get: requests/s") == ("0.90", True)
 
 
 def test_each_operation_is_compared_with_best_in_memory_peer():
-    figures = few(
-        *(row(each, "service", rate=300) for each in OPERATIONS),
-        *(row(each, "scimmy", rate=100) for each in OPERATIONS),
-        *(row(each, "scim2-server", rate=50) for each in OPERATIONS[:-1]),
+    figures = figures_of(
+        *(row(operation, "service", rate=300) for operation in OPERATIONS),
+        *(row(operation, "scimmy", rate=100) for operation in OPERATIONS),
+        *(row(operation, "scim2-server", rate=50) for operation in OPERATIONS[:-1]),
         row(OPERATIONS[-1], "scim2-server", rate=200),
     )
 
@@ -54,7 +54,7 @@ def test_each_operation_is_compared_with_best_in_memory_peer():
 
 
 def test_goal_with_missing_operation_is_undecided():
-    figures = few(
+    figures = figures_of(
         row("get", "service", cpu=10), row("get", "django-scim2", cpu=100), row("patch", "service")
     )
 
@@ -64,22 +64,22 @@ def test_goal_with_missing_operation_is_undecided():
 def test_growth_is_judged_only_at_full_size():
     growth = {"what": "filter", "small_rate": 100.0, "large_rate": 95.0}
 
-    def at(people: int) -> dict[str, Any]:
+    def scale_figures(people: int) -> dict[str, Any]:
         return {"scale": {"people": people, "group": 100_000, "growths": [growth]}}
 
-    assert verdict(at(1_000_000), "filter at") == ("0.95", True)
-    assert verdict(at(20_000), "filter at") == ("not measured", None)
+    assert verdict(scale_figures(1_000_000), "filter at") == ("0.95", True)
+    assert verdict(scale_figures(20_000), "filter at") == ("not measured", None)
 
 
 def test_memory_goal_needs_small_and_flat_memory():
-    def held(most: float, growth: float) -> dict[str, Any]:
+    def memory_figures(most: float, growth: float) -> dict[str, Any]:
         processes = [{"process": "gateway", "most": most, "growth": growth}]
         return {"memory": {"seconds": 600, "processes": processes}}
 
     what = "resident memory"
-    assert verdict(held(110, 0.5), what) == ("gateway 110 MB (+0.5)", True)
-    assert verdict(held(121, 0.5), what)[1] is False
-    assert verdict(held(110, 9.0), what)[1] is False
+    assert verdict(memory_figures(110, 0.5), what) == ("gateway 110 MB (+0.5)", True)
+    assert verdict(memory_figures(121, 0.5), what)[1] is False
+    assert verdict(memory_figures(110, 9.0), what)[1] is False
 
 
 def test_slope_is_that_of_least_squares_line():

@@ -35,7 +35,7 @@ def group(team: Team, *members: str) -> dict[str, Any]:
     return {
         **group_creation(team.group),
         "id": team.group_id,
-        "members": [{"value": each} for each in members],
+        "members": [{"value": member} for member in members],
     }
 
 
@@ -46,10 +46,10 @@ def test_audit_of_acknowledged_state_finds_nothing(ledger: Ledger):
 
 def test_audit_permits_unacknowledged_resources_at_most_once(ledger: Ledger):
     (ann, _), (team,) = ledger.accounts, ledger.teams
-    eve, other = ledger.new_account(), ledger.new_team()
-    eve.was_sent = other.was_sent = True
+    eve, other_team = ledger.new_account(), ledger.new_team()
+    eve.was_sent = other_team.was_sent = True
     users, groups = [user(ann)], [group(team, "ann")]
-    eve_user, other_group = user(eve, id="eve"), group(other)
+    eve_user, other_group = user(eve, id="eve"), group(other_team)
 
     assert compare(ledger, users, groups) == Audit()
     assert compare(ledger, [*users, eve_user], [*groups, other_group]) == Audit()
@@ -75,12 +75,12 @@ def test_audit_counts_lost_resources_and_changes(ledger: Ledger):
 
 def test_audit_counts_resources_that_were_never_sent(ledger: Ledger):
     (ann, _), (team,) = ledger.accounts, ledger.teams
-    stranger = {**user(ann, id="eve"), "userName": "eve@corp.test"}
-    strange_group = {**group(team), "displayName": "Strangers"}
+    unknown_user = {**user(ann, id="eve"), "userName": "eve@corp.test"}
+    unknown_group = {**group(team), "displayName": "Strangers"}
     ledger.new_account()
 
     found = compare(
-        ledger, [user(ann), stranger], [group(team, "ann", "eve", "ann"), strange_group]
+        ledger, [user(ann), unknown_user], [group(team, "ann", "eve", "ann"), unknown_group]
     )
 
     assert found.wrong == {
@@ -121,7 +121,7 @@ def test_outcome_reports_slow_recovery():
     assert outcome(fault, recovery=3.1).violations == ["recovery: 3.1 s, not 3"]
 
 
-def test_fault_counts_tell_slow_failed_and_wrong_responses_apart():
+def test_fault_counts_distinguish_slow_failed_and_wrong_responses():
     counts = FaultCounts()
     counts.observe(RequestRecord("GET", "/Users", 200, 0.1))
     assert counts == FaultCounts(sent=1)

@@ -17,39 +17,39 @@ def test_user_names_and_external_ids_stay_unique_after_changes():
     people = directory(2000, seed=7)
     now = apply_changes(people, generate_changes(people, seed=7)).values()
 
-    for company in (people, now):
-        assert len({each.user_name.lower() for each in company}) == len(company)
-        assert len({each.external_id.lower() for each in company}) == len(company)
+    for population in (people, now):
+        assert len({person.user_name.lower() for person in population}) == len(population)
+        assert len({person.external_id.lower() for person in population}) == len(population)
 
 
 def test_names_contain_characters_that_are_easily_lost():
     people = directory(1000, seed=7)
 
-    assert any("+" in each.user_name for each in people)
-    assert any("'" in each.user_name for each in people)
-    assert any(not each.family_name.isascii() for each in people)
-    assert all(each.user_name.isascii() for each in people)
+    assert any("+" in person.user_name for person in people)
+    assert any("'" in person.user_name for person in people)
+    assert any(not person.family_name.isascii() for person in people)
+    assert all(person.user_name.isascii() for person in people)
 
 
 def test_restored_and_deleted_people_are_distinct_and_were_disabled():
     changes = generate_changes(directory(1000, seed=7), seed=7)
-    disabled = {each.number for each in changes.disabled}
-    restored = {each.number for each in changes.restored}
-    deleted = {each.number for each in changes.deleted}
+    disabled = {person.number for person in changes.disabled}
+    restored = {person.number for person in changes.restored}
+    deleted = {person.number for person in changes.deleted}
 
     assert (len(disabled), len(restored), len(deleted)) == (30, 10, 10)
     assert restored | deleted < disabled
     assert not restored & deleted
-    assert not disabled & {each.number for each in changes.updated}
+    assert not disabled & {person.number for person in changes.updated}
 
 
 def test_update_changes_a_value_and_keeps_external_id():
     people = directory(1000, seed=7)
-    before = {each.number: each for each in people}
+    before = {person.number: person for person in people}
 
-    for each in generate_changes(people, seed=7).updated:
-        assert each != before[each.number]
-        assert each.external_id == before[each.number].external_id
+    for person in generate_changes(people, seed=7).updated:
+        assert person != before[person.number]
+        assert person.external_id == before[person.number].external_id
 
 
 def test_changed_directory_lacks_deleted_and_has_joined_people():
@@ -57,8 +57,8 @@ def test_changed_directory_lacks_deleted_and_has_joined_people():
     changes = generate_changes(people, seed=7)
     now = apply_changes(people, changes)
 
-    assert not {each.number for each in changes.deleted} & now.keys()
-    assert {each.number for each in changes.joined} <= now.keys()
+    assert not {person.number for person in changes.deleted} & now.keys()
+    assert {person.number for person in changes.joined} <= now.keys()
     assert len(now) == 100 - len(changes.deleted) + len(changes.joined)
 
 

@@ -1,4 +1,4 @@
-"""Every parser of external input either reads it or rejects it."""
+"""Every parser of external input accepts or rejects any input, and raises nothing else."""
 
 import pytest
 from hypothesis import given
@@ -8,7 +8,7 @@ from tools.fuzz import strategies
 from tools.fuzz.corpus import corpus
 from tools.fuzz.parsers import TARGETS, feed
 
-WORDS = st.one_of(
+GRAMMATICAL = st.one_of(
     strategies.filters(),
     strategies.patch_paths(),
     strategies.attribute_lists(),
@@ -17,13 +17,13 @@ WORDS = st.one_of(
 
 
 @st.composite
-def changed(draw: st.DrawFn, name: str) -> bytes:
+def mutated(draw: st.DrawFn, name: str) -> bytes:
     """An input of the corpus with some bytes removed, inserted or doubled."""
     data = draw(st.sampled_from(corpus(name)))
     for _ in range(draw(st.integers(0, 4))):
         start = draw(st.integers(0, len(data)))
         end = min(len(data), start + draw(st.integers(0, 12)))
-        put_in = draw(
+        insertion = draw(
             st.one_of(
                 st.binary(max_size=6),
                 st.just(data[start:end] * 3),
@@ -32,19 +32,19 @@ def changed(draw: st.DrawFn, name: str) -> bytes:
                 ),
             )
         )
-        data = data[:start] + put_in + data[end:]
+        data = data[:start] + insertion + data[end:]
     return data
 
 
 @pytest.mark.parametrize("name", TARGETS)
 def test_parser_accepts_or_rejects_corpus(name: str):
     assert corpus(name)
-    for each in corpus(name):
-        feed(name, each)
+    for data in corpus(name):
+        feed(name, data)
 
 
 @pytest.mark.parametrize("name", TARGETS)
 @given(data=st.data())
 def test_parser_accepts_or_rejects_any_input(name: str, data: st.DataObject):
-    written = WORDS.map(lambda text: text.encode(errors="surrogatepass"))
-    feed(name, data.draw(st.one_of(st.binary(max_size=80), written, changed(name))))
+    grammatical = GRAMMATICAL.map(lambda text: text.encode(errors="surrogatepass"))
+    feed(name, data.draw(st.one_of(st.binary(max_size=80), grammatical, mutated(name))))

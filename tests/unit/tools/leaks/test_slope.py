@@ -1,4 +1,4 @@
-"""The slope and its interval tell growth from noise."""
+"""The slope and its interval distinguish growth from noise."""
 
 from math import inf
 from random import Random
@@ -37,7 +37,7 @@ def test_noise_without_growth_stays_below_bound(seed: int):
 
 def test_interval_contains_true_slope_in_95_percent():
     found = [slope(values(3.0, 5.0, seed)) for seed in range(400)]
-    within = sum(abs(each.per_hour - 3.0) <= each.margin for each in found)
+    within = sum(abs(result.per_hour - 3.0) <= result.margin for result in found)
     assert 360 <= within <= 396
 
 
@@ -55,7 +55,7 @@ def test_growth_after_warm_up_is_leak_but_filling_cache_is_not():
     for at in range(0, HOUR, 5):
         cache = min(at, 600) / 10
         samples.add("gateway", at, {"memory MiB": 100 + at / 60, "tasks": cache})
-    growth = {each.what: each for each in samples.growth(warm_up=900)}
+    growth = {trend.what: trend for trend in samples.growth(warm_up=900)}
     assert growth["memory MiB"].is_leak
     assert not growth["tasks"].is_leak
 

@@ -43,15 +43,15 @@ def test_route_is_attacked_with_and_without_key(route: Route):
     found = list(attacks(route, ATTACKER))
     assert {attack.has_key for attack in found} == {True, False}
     for attack in found:
-        sent = attack.make(attack.sizes[0])
-        assert sent.method == route.method
-        assert "{" not in sent.target.partition("?")[0]
+        request = attack.make(attack.sizes[0])
+        assert request.method == route.method
+        assert "{" not in request.target.partition("?")[0]
 
 
 def test_forms_have_token_unless_they_would_end_session():
     harmful = Route(Kind.PAGE, "POST", f"{sso.SSO}deactivate")
     bodies = {
-        route: [each.make(4_096).body for each in attacks(route, ATTACKER) if each.has_key]
+        route: [attack.make(4_096).body for attack in attacks(route, ATTACKER) if attack.has_key]
         for route in (SSO, harmful)
     }
     assert any(body.startswith(b"form_token=f&") for body in bodies[SSO])
@@ -63,7 +63,7 @@ def test_attack_stays_within_limit_of_attacked_code(route: Route):
     """Input beyond a limit is rejected by its length, so it would not reach the attacked code."""
     for attack in attacks(route, ATTACKER):
         if attack.limit < 64 * 1024:  # larger ones are slow to build
-            sent = attack.make(attack.limit)
-            assert len(sent.target) <= 32 * 1024
-            assert all(len(value) <= 8_190 for _, value in sent.headers)
-            assert len(sent.headers) <= 95
+            request = attack.make(attack.limit)
+            assert len(request.target) <= 32 * 1024
+            assert all(len(value) <= 8_190 for _, value in request.headers)
+            assert len(request.headers) <= 95

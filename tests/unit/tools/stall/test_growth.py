@@ -8,14 +8,14 @@ from tests.support.growth import growth
 from tools.stall.inputs.messages import MESSAGES
 from tools.stall.readers import READERS
 
-EVERY = {**READERS, **MESSAGES}
+ALL_READERS = {**READERS, **MESSAGES}
 
 
-@pytest.mark.parametrize("name", EVERY)
+@pytest.mark.parametrize("name", ALL_READERS)
 def test_work_grows_no_faster_than_the_input(name: str):
-    read = EVERY[name]
+    read = ALL_READERS[name]
     found = {text: growth(read, make, read.limit) for text, make in read.inputs.items()}
-    assert {text: str(each) for text, each in found.items() if not each.is_linear} == {}
+    assert {text: str(result) for text, result in found.items() if not result.is_linear} == {}
 
 
 def test_growth_finds_quadratic_work():

@@ -1,4 +1,4 @@
-"""The lists of names in the code agree with the contract."""
+"""The lists of names in the code agree with the protobuf contract and the migrations."""
 
 import re
 from pathlib import Path

@@ -23,10 +23,10 @@ def numbered(count: int) -> list[Attribute]:
     return [Attribute(f"a{number}", Type.STRING) for number in range(count)]
 
 
-def refusal(rule, *arguments) -> str:
-    with pytest.raises(InvalidField) as refused:
+def refused_field(rule, *arguments) -> str:
+    with pytest.raises(InvalidField) as caught:
         rule(*arguments)
-    return refused.value.metadata["field"]
+    return caught.value.metadata["field"]
 
 
 @pytest.mark.parametrize(
@@ -58,7 +58,7 @@ def test_schema_with_a_valid_urn_is_accepted(urn):
     ],
 )
 def test_schema_with_an_invalid_or_reserved_urn_is_refused(urn):
-    assert refusal(check, schema(urn=urn)) == "schema.urn"
+    assert refused_field(check, schema(urn=urn)) == "schema.urn"
 
 
 @pytest.mark.parametrize("name", ["a", "Ab-c_9", "x" * 100])
@@ -68,11 +68,11 @@ def test_attribute_with_a_valid_name_is_accepted(name):
 
 @pytest.mark.parametrize("name", ["", "9a", "-a", "a.b", "a b", "$ref", "é", "a\n", "x" * 101])
 def test_attribute_with_an_invalid_name_is_refused(name):
-    assert refusal(check, schema(Attribute(name, Type.STRING))) == f"schema.attributes.{name}"
+    assert refused_field(check, schema(Attribute(name, Type.STRING))) == f"schema.attributes.{name}"
 
 
 @pytest.mark.parametrize(
-    ("broken", "field"),
+    ("invalid", "field"),
     [
         (schema(name=""), "schema.name"),
         (schema(name="x" * 201), "schema.name"),
@@ -109,8 +109,8 @@ def test_attribute_with_an_invalid_name_is_refused(name):
         ),
     ],
 )
-def test_invalid_schema_is_refused_with_the_field(broken, field):
-    assert refusal(check, broken) == field
+def test_invalid_schema_is_refused_with_the_field(invalid, field):
+    assert refused_field(check, invalid) == field
 
 
 def test_schema_with_100_attributes_is_accepted():
@@ -122,27 +122,27 @@ def test_duplicate_or_21st_schema_of_an_organization_is_refused():
     others = [schema(urn=f"urn:acme:s{number}") for number in range(20)]
 
     check_with_others(schema(), others[:19])
-    assert refusal(check_with_others, schema(), others) == "schema"
+    assert refused_field(check_with_others, schema(), others) == "schema"
     with raises_refusal(SCHEMA_EXISTS):
         check_with_others(schema(urn="URN:acme:S3"), others)
 
 
 @pytest.mark.parametrize("urn", [f"{URN}:number", f"{URN}:OFFICE.number"])
-def test_schema_urn_that_reads_as_an_attribute_is_refused(urn):
-    whole, nested = schema(NUMBER, complex_attribute(NUMBER)), schema(urn=urn)
+def test_schema_urn_that_is_a_path_of_another_schema_is_refused(urn):
+    parent, nested = schema(NUMBER, complex_attribute(NUMBER)), schema(urn=urn)
 
-    assert refusal(check_with_others, nested, [whole]) == "schema.urn"
-    assert refusal(check_with_others, whole, [nested]) == "schema.urn"
+    assert refused_field(check_with_others, nested, [parent]) == "schema.urn"
+    assert refused_field(check_with_others, parent, [nested]) == "schema.urn"
 
 
 def test_references_and_binary_values_are_case_exact():
-    loose = schema(
+    denormalized = schema(
         Attribute("photo", Type.REFERENCE),
         complex_attribute(Attribute("seal", Type.BINARY)),
         NUMBER,
     )
 
-    photo, office, number = normalized(loose).attributes
+    photo, office, number = normalized(denormalized).attributes
     assert (photo.case_exact, office.sub_attributes[0].case_exact, number.case_exact) == (
         True,
         True,

@@ -71,7 +71,9 @@ def test_repr_of_a_session_token_hides_its_secret():
 
 @given(st.lists(CANDIDATES, max_size=3), st.none() | CANDIDATES)
 def test_matched_user_is_active_and_linked_to_no_other_identity(holders, same_name):
-    holders = [each for each in holders if OID in (each.linked_to, each.user.profile.external_id)]
+    holders = [
+        holder for holder in holders if OID in (holder.linked_to, holder.user.profile.external_id)
+    ]
     try:
         found = sessions.match_user(ANN, holders, same_name)
     except Refusal:
@@ -124,7 +126,7 @@ def test_linking_rule_matches_by_object_identifier_or_user_name(holders, same_na
 @pytest.mark.parametrize(
     "text", ["", "ann", OID[:-1], OID + "0", OID.replace("-", ""), f"{{{OID}}}", OID + "\n"]
 )
-def test_only_a_uuid_as_entra_writes_it_is_an_object_identifier(text):
+def test_only_a_uuid_in_the_form_of_entra_is_an_object_identifier(text):
     assert sessions.is_object_identifier(OID)
     assert not sessions.is_object_identifier(text)
 

@@ -84,7 +84,7 @@ def test_mask_path_changes_one_field(path, field, value):
 
 
 @pytest.mark.parametrize("path", sorted(MASK_PATHS))
-def test_mask_path_applied_twice_changes_nothing_more(path):
+def test_mask_path_applied_twice_gives_the_same_profile(path):
     once = apply(OLD, NEW, [path])
     assert apply(once, NEW, [path]) == once
 

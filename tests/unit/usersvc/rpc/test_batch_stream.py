@@ -11,8 +11,8 @@ from chassis.batching.limits import STREAM_MIN_CONCURRENCY
 from chassis.rpc.local_dispatcher import Result
 from usersvc.rpc.batching.stream import BatchStream
 
-LONG = 30.0
-SHORT = 0.05
+LONG_SECONDS = 30.0
+SHORT_SECONDS = 0.05
 
 
 class Calls:
@@ -37,7 +37,7 @@ class Calls:
 
     async def wait_until_running(self, *numbers: int) -> None:
         """Wait until these calls run."""
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(LONG_SECONDS):
             while not all(str(number) in self._ends for number in numbers):  # noqa: ASYNC110
                 await asyncio.sleep(0)
 
@@ -57,9 +57,9 @@ class Caller:
         await self._sent.put(batch_pb2.StreamCallsRequest(calls=calls))
         await self.calls.wait_until_running(*numbers)
 
-    async def received(self, count: int) -> None:
+    async def wait_for_messages(self, count: int) -> None:
         """Wait until this number of messages has arrived."""
-        async with asyncio.timeout(LONG):
+        async with asyncio.timeout(LONG_SECONDS):
             while len(self.messages) < count:
                 self._received.clear()
                 await self._received.wait()
@@ -70,7 +70,7 @@ class Caller:
 
     async def read(self, responses: AsyncGenerator[batch_pb2.StreamCallsResponse, None]) -> None:
         async for response in responses:
-            self.messages.append(sorted(each.number for each in response.outcomes))
+            self.messages.append(sorted(outcome.number for outcome in response.outcomes))
             self._received.set()
 
 
@@ -92,7 +92,7 @@ MANY = tuple(range(1, STREAM_MIN_CONCURRENCY + 3))
 
 async def test_outcomes_of_few_calls_do_not_linger():
     few = MANY[:STREAM_MIN_CONCURRENCY]
-    async with batch_stream(LONG) as caller:
+    async with batch_stream(LONG_SECONDS) as caller:
         await caller.send(*few)
         await caller.calls.end(*few)
 
@@ -100,7 +100,7 @@ async def test_outcomes_of_few_calls_do_not_linger():
 
 
 async def test_outcomes_of_many_calls_linger_until_none_runs():
-    async with batch_stream(LONG) as caller:
+    async with batch_stream(LONG_SECONDS) as caller:
         await caller.send(*MANY)
         await caller.calls.end(*MANY[:-1])
         assert caller.messages == []
@@ -115,10 +115,10 @@ async def test_outcomes_of_many_calls_linger_until_none_runs():
 
 async def test_outcomes_beside_a_slow_call_are_flushed_after_linger_time():
     slow, *quick = MANY
-    async with batch_stream(SHORT) as caller:
+    async with batch_stream(SHORT_SECONDS) as caller:
         await caller.send(slow, *quick)
         await caller.calls.end(*quick)
-        await caller.received(1)
+        await caller.wait_for_messages(1)
 
         assert caller.messages == [quick]
 
@@ -126,14 +126,14 @@ async def test_outcomes_beside_a_slow_call_are_flushed_after_linger_time():
 async def test_outcomes_stop_lingering_after_a_batch_of_one():
     """A slow call runs all the time, and single calls run beside it."""
     slow, *quick = MANY
-    async with batch_stream(SHORT) as caller:
+    async with batch_stream(SHORT_SECONDS) as caller:
         await caller.send(slow, *quick)
         await caller.calls.end(*quick)
-        await caller.received(1)
+        await caller.wait_for_messages(1)
         await caller.send(10)
         await caller.calls.end(10)
         assert caller.messages == [quick]  # the outcome lingers, but no other joins its batch
-        await caller.received(2)
+        await caller.wait_for_messages(2)
         assert caller.messages == [quick, [10]]
 
         await caller.send(11)

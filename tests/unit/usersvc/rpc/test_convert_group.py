@@ -26,13 +26,13 @@ async def test_member_ids_are_separated_from_texts_and_lower_cased():
 async def test_other_calls_run_after_each_chunk_of_member_ids():
     turns = 0
 
-    async def others() -> None:
+    async def count_turns() -> None:
         nonlocal turns
         while True:
             turns += 1
             await asyncio.sleep(0)
 
-    other_calls = asyncio.create_task(others())
+    other_calls = asyncio.create_task(count_turns())
     await to_change(pb.MemberChange(add_member_ids=[USER] * (10 * CHUNK)))
     other_calls.cancel()
 

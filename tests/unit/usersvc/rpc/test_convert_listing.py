@@ -17,7 +17,7 @@ def test_page_ends_before_the_size_limit():
     page = members(10_000, 1_000)
     count = fitting(page)
 
-    sizes = [sum(each.ByteSize() for each in page[:count]) for count in (count, count + 1)]
+    sizes = [sum(member.ByteSize() for member in page[:count]) for count in (count, count + 1)]
     assert sizes[0] <= MAX_PAGE_BYTES < sizes[1]
 
 

@@ -8,21 +8,29 @@ import orjson
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS, ProfileRow
 
-OWN = (
+METADATA = (
     UUID(int=1),
     UUID(int=2),
     3,
     datetime(2026, 1, 1, tzinfo=UTC),
     datetime(2026, 2, 1, tzinfo=UTC),
 )
-VALUES = ("emails", "phone_numbers", "ims", "photos", "entitlements", "roles", "x509_certificates")
+MULTI_VALUED = (
+    "emails",
+    "phone_numbers",
+    "ims",
+    "photos",
+    "entitlements",
+    "roles",
+    "x509_certificates",
+)
 
 
 def distinct(column: str) -> object:
     """A value that no other column has."""
     if column == "active":
         return True
-    if column in VALUES:
+    if column in MULTI_VALUED:
         return orjson.dumps([{"value": column}]).decode()
     if column == "addresses":
         return orjson.dumps([{"formatted": column}]).decode()
@@ -32,11 +40,11 @@ def distinct(column: str) -> object:
 def test_every_column_of_a_row_is_read_at_its_position():
     row = ProfileRow(**{column: distinct(column) for column in ProfileRow._fields})
 
-    assert user_rows.columns(user_rows.user((*OWN, *row)).profile) == row
+    assert user_rows.columns(user_rows.user((*METADATA, *row)).profile) == row
 
 
 def test_columns_after_those_of_the_user_are_ignored():
-    row = (*OWN, "ann", *(None for _ in ProfileRow._fields[1:]))
+    row = (*METADATA, "ann", *(None for _ in ProfileRow._fields[1:]))
 
     assert user_rows.user((*row, True, "more")) == user_rows.user(row)
 

@@ -45,10 +45,10 @@ def test_swapped_sides_give_reciprocal_interval():
     random = Random(3)
     logs = [random.gauss(0.1, 0.05) for _ in range(12)]
 
-    there, back = estimate(logs), estimate([-each for each in logs])
+    forward, reversed_sides = estimate(logs), estimate([-log for log in logs])
 
-    assert (back.ratio, back.low, back.high) == pytest.approx(
-        (1 / there.ratio, 1 / there.high, 1 / there.low)
+    assert (reversed_sides.ratio, reversed_sides.low, reversed_sides.high) == pytest.approx(
+        (1 / forward.ratio, 1 / forward.high, 1 / forward.low)
     )
 
 

@@ -33,7 +33,7 @@ def test_verdict_follows_from_interval_and_limit(
 
 CHEAP = row("get", 1.0, 0.99, 1.01)
 WIDE = row("list", 1.0, 0.9, 1.1)
-DEAR = row("create", 1.1, 1.09, 1.11)
+EXPENSIVE = row("create", 1.1, 1.09, 1.11)
 
 
 def concluded(*rows: Row) -> tuple[int, str]:
@@ -46,7 +46,7 @@ def test_conclusion_passes_for_narrow_intervals_below_limit():
 
 
 def test_conclusion_fails_for_one_operation_above_limit():
-    code, text = concluded(CHEAP, WIDE, DEAR)
+    code, text = concluded(CHEAP, WIDE, EXPENSIVE)
 
     assert code == 1
     assert text.endswith("Too expensive: the ratio is above 1.03 for create.")
@@ -68,7 +68,7 @@ def test_conclusion_names_wide_interval_below_limit():
 
 
 def test_table_has_costs_ratio_interval_and_verdict():
-    (_, heads, line) = table(SERVICES, [DEAR], LIMIT, HALF_WIDTH).splitlines()
+    (_, heads, line) = table(SERVICES, [EXPENSIVE], LIMIT, HALF_WIDTH).splitlines()
 
     assert " ".join(heads.split()) == "operation before µs after µs ratio 95 % interval sessions"
     assert " ".join(line.split()) == "create 100.0 110.0 1.100 1.090 to 1.110 10 above the limit"

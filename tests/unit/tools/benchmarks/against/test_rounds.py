@@ -59,8 +59,8 @@ def test_costs_are_medians_of_each_side():
 def test_sessions_differ_in_hash_seed_and_environment_size():
     environments = [process_environment(session) for session in range(20)]
 
-    assert len({each["PYTHONHASHSEED"] for each in environments}) == 20
-    assert len({len(each["BENCHMARK_PADDING"]) for each in environments}) > 15
+    assert len({environment["PYTHONHASHSEED"] for environment in environments}) == 20
+    assert len({len(environment["BENCHMARK_PADDING"]) for environment in environments}) > 15
     assert process_environment(3) == process_environment(3)
 
 
