@@ -346,12 +346,20 @@ async def delete(
     if version not in (None, row["version"]):
         raise Refusal(ETAG_MISMATCH, str(row["version"]))
     arguments = (organization_id, user_id, now, origin.request_id, origin.key_id)
-    await db.execute(_ERASE_REFUSALS, organization_id, user_id)
+    await _erase_refusals(db, organization_id, user_id)
     await db.execute(_ERASE_LOG, organization_id, user_id)
     names = sessions.identifiers_of_deleted(row["user_name"], row["external_id"] or "")
     await identities.remember_deleted(db, organization_id, user_id, names, now)
     await db.execute(_LEAVE_GROUPS, *arguments)
     await db.execute(_DELETE, *arguments, row["administrator"])
+
+
+async def _erase_refusals(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> None:
+    """Erase the personal data in the refused requests about a user. Most users have none."""
+    found = await db.fetch(_REFUSALS_ABOUT, organization_id, user_id)
+    if found:
+        numbers = [(organization_id, row["number"]) for row in found]
+        await db.executemany(_ERASE_REFUSAL, numbers)
 
 
 # --- statements -------------------------------------------------------------------------
@@ -397,24 +405,38 @@ _ERASE_LOG: Final = """
      WHERE organization_id = $1 AND resource_id = $2
 """
 
-# Matches by the id and by every name and address of the person, current or former.
-_ERASE_REFUSALS: Final = """
+# Matches by the id and by every name and address of the person, current or former. OFFSET 0 makes
+# the planner use the index of `mentions`; otherwise it reads all refusals of the organization. The
+# index has the default collation, and names have another one.
+_REFUSALS_ABOUT: Final = """
+    SELECT number
+      FROM refusals
+     WHERE organization_id = $1 AND resource_id = $2
+     UNION
+    SELECT number
+      FROM (SELECT organization_id, number
+              FROM refusals
+             WHERE mentions && ARRAY(SELECT fold(user_name)
+                                       FROM users
+                                      WHERE organization_id = $1 AND user_id = $2
+                                     UNION
+                                     SELECT fold(email ->> 'value')
+                                       FROM users, jsonb_array_elements(emails) AS email
+                                      WHERE organization_id = $1 AND user_id = $2
+                                     UNION
+                                     SELECT fold(resource_name)
+                                       FROM changes
+                                      WHERE organization_id = $1 AND resource_id = $2
+                                        AND resource_name IS NOT NULL) COLLATE "default"
+            OFFSET 0) AS mentioned
+     WHERE organization_id = $1
+     ORDER BY number
+"""
+
+_ERASE_REFUSAL: Final = """
     UPDATE refusals
        SET resource_name = NULL, target = '', body = '', detail = '', mentions = '{}'
-     WHERE organization_id = $1
-       AND (resource_id = $2
-            OR mentions && ARRAY(SELECT fold(user_name)
-                                   FROM users
-                                  WHERE organization_id = $1 AND user_id = $2
-                                 UNION
-                                 SELECT fold(email ->> 'value')
-                                   FROM users, jsonb_array_elements(emails) AS email
-                                  WHERE organization_id = $1 AND user_id = $2
-                                 UNION
-                                 SELECT fold(resource_name)
-                                   FROM changes
-                                  WHERE organization_id = $1 AND resource_id = $2
-                                    AND resource_name IS NOT NULL))
+     WHERE organization_id = $1 AND number = $2
 """
 
 _LEAVE_GROUPS: Final = """
