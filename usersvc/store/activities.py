@@ -26,6 +26,7 @@ from usersvc.domain.activities import (
 )
 from usersvc.domain.changes import RETENTION, ChangeType
 from usersvc.domain.errors import ACTIVITY_NOT_FOUND, COUNT_TOO_COSTLY
+from usersvc.store.id_lookups import look_up
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.scans import Scan, Scans
 
@@ -291,14 +292,10 @@ _NAME_CONTAINS: Final = """
                                  LIMIT 1000)))
 """
 
-_NAMES: Final = """
-    SELECT user_id, coalesce(display_name, user_name)
-      FROM users
-     WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
+_NAMES: Final = f"""
+    {look_up("user_id, coalesce(display_name, user_name)", "users", "user_id")}
     UNION ALL
-    SELECT group_id, display_name
-      FROM groups
-     WHERE organization_id = $1 AND group_id = ANY($2::uuid[])
+    {look_up("group_id, display_name", "groups", "group_id")}
 """
 
 # If the user or group no longer exists, no personal data is stored.

@@ -31,6 +31,7 @@ from usersvc.domain.groups import (
 from usersvc.domain.idempotency import CreateRequest
 from usersvc.store import idempotency
 from usersvc.store import members as member_store
+from usersvc.store.id_lookups import look_up
 from usersvc.store.listing.group_fields import COLUMNS, GROUPS
 from usersvc.store.listing.lists import Lists
 from usersvc.store.members import FoundMembers
@@ -457,18 +458,17 @@ _REPLACE: Final = _update(
 )
 
 # The group and the groups that contain it.
-_LOCK_WITH_PARENTS: Final = """
-    SELECT group_id, version
-      FROM groups
-     WHERE organization_id = $1
-       AND group_id = ANY(ARRAY(SELECT $2::uuid
-                                UNION ALL
-                                SELECT group_id
-                                  FROM group_groups
-                                 WHERE organization_id = $1 AND member_group_id = $2))
-     ORDER BY group_id
-       FOR UPDATE
-"""
+_LOCK_WITH_PARENTS: Final = look_up(
+    "group_id, version",
+    "groups",
+    "group_id",
+    """
+    (SELECT $2::uuid
+     UNION ALL
+     SELECT group_id FROM group_groups WHERE organization_id = $1 AND member_group_id = $2)
+    """,
+    "FOR UPDATE",
+)
 
 _LEAVE_PARENTS: Final = """
     WITH parent AS (
@@ -478,8 +478,9 @@ _LEAVE_PARENTS: Final = """
     ), changed AS (
         UPDATE groups
            SET version = version + 1, update_time = $3
-         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM parent))
-        RETURNING group_id, version, display_name
+          FROM parent
+         WHERE groups.organization_id = $1 AND groups.group_id = parent.group_id
+        RETURNING groups.group_id, version, display_name
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, version, group_ids, create_time, request_id,

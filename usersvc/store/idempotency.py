@@ -84,11 +84,10 @@ _NEXT_ORGANIZATION: Final = """
 _TRIM: Final = """
     WITH trimmed AS (
         DELETE FROM create_requests
-         WHERE organization_id = $1
-           AND request_id = ANY(ARRAY(SELECT request_id
-                                        FROM create_requests
-                                       WHERE organization_id = $1 AND create_time < $2
-                                       LIMIT $3))
+         WHERE ctid = ANY(ARRAY(SELECT ctid
+                                  FROM create_requests
+                                 WHERE organization_id = $1 AND create_time < $2
+                                 LIMIT $3))
         RETURNING request_id
     )
     SELECT count(*) FROM trimmed

@@ -8,6 +8,7 @@ import asyncpg
 
 from usersvc.domain.lookups import MAX_MATCHES, KeyKind, Match, UserKey
 from usersvc.domain.users import User
+from usersvc.store.id_lookups import look_up
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
@@ -40,9 +41,7 @@ def _match(key: UserKey, users: list[User]) -> Match:
 
 # --- statements -------------------------------------------------------------------------
 
-BY_IDS: Final = f"""
-    SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
-"""  # noqa: S608
+BY_IDS: Final = look_up(COLUMNS, "users", "user_id")
 
 
 def _by_keys(condition: str) -> str:

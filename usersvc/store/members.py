@@ -15,6 +15,7 @@ import asyncpg
 from chassis.errors import Refusal
 from usersvc.domain.errors import GROUP_CYCLE, MEMBER_NOT_FOUND
 from usersvc.domain.groups import Member, MemberChange, MemberKind
+from usersvc.store.id_lookups import look_up
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,27 +116,27 @@ async def page(
 
 _NESTING: Final = 0x6E657374  # "nest": the hash seed, which separates these locks from others
 
-# `= ANY` of an array is always part of the index condition, even if the planner misjudges the size
-# of the group. So the cost is one index lookup for each id, never a scan of the group.
-_FIND: Final = """
+_NOT_MEMBERS: Final = """
+    (SELECT id FROM unnest($3::uuid[]) AS id WHERE id NOT IN (SELECT user_id FROM member))
+"""
+_NO_USERS: Final = f"""
+    (SELECT id FROM {_NOT_MEMBERS} AS other (id) WHERE id NOT IN (SELECT user_id FROM new_member))
+"""  # noqa: S608
+
+# `= ANY` of an array is always part of the index condition of `group_users`, even if the planner
+# misjudges the size of the group. So the cost is one index lookup for each id.
+_FIND: Final = f"""
     WITH member AS MATERIALIZED (
         SELECT user_id
           FROM group_users
          WHERE organization_id = $1 AND group_id = $2 AND user_id = ANY($3::uuid[]) AND NOT $4
     ), new_member AS MATERIALIZED (
-        SELECT user_id
-          FROM users
-         WHERE organization_id = $1 AND user_id = ANY($3::uuid[])
-           AND user_id NOT IN (SELECT user_id FROM member)
-         ORDER BY user_id
-           FOR KEY SHARE
+        {look_up("user_id", "users", "user_id", _NOT_MEMBERS, "FOR KEY SHARE")}
     )
     SELECT ARRAY(SELECT user_id::text FROM member) AS members,
            ARRAY(SELECT user_id::text FROM new_member) AS new_members,
-           ARRAY(SELECT group_id::text
-                   FROM groups
-                  WHERE organization_id = $1 AND group_id = ANY($3::uuid[])) AS groups
-"""
+           ARRAY({look_up("group_id::text", "groups", "group_id", _NO_USERS)}) AS groups
+"""  # noqa: S608
 
 _COUNT_MEMBERS: Final = """
     SELECT count(*)

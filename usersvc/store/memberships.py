@@ -7,6 +7,7 @@ from uuid import UUID
 import asyncpg
 
 from usersvc.domain.users import GroupMembership
+from usersvc.store.id_lookups import look_up
 
 
 async def by_users(
@@ -20,14 +21,14 @@ async def by_users(
     return {user_id: tuple(groups) for user_id, groups in found.items()}
 
 
+_GROUPS: Final = "(SELECT group_id FROM membership)"
+
 # The recursion ends, because groups never form a cycle (GROUP_CYCLE). UNION drops duplicates.
 # The planner has no estimate of the number of groups and would read all groups and nestings.
-# OFFSET 0 and the array make it look up only those that are needed.
-_BY_USERS: Final = """
+# OFFSET 0 makes it look up only those that are needed.
+_BY_USERS: Final = f"""
     WITH RECURSIVE membership (user_id, group_id, direct) AS (
-        SELECT user_id, group_id, true
-          FROM group_users
-         WHERE organization_id = $1 AND user_id = ANY($2::uuid[])
+        {look_up("user_id, group_id, true", "group_users", "user_id")}
         UNION
         SELECT membership.user_id, parent.group_id, false
           FROM membership
@@ -37,13 +38,11 @@ _BY_USERS: Final = """
                                 AND member_group_id = membership.group_id
                              OFFSET 0) AS parent
     ), named AS MATERIALIZED (
-        SELECT group_id, display_name
-          FROM groups
-         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM membership))
+        {look_up("group_id, display_name", "groups", "group_id", _GROUPS)}
     )
     SELECT user_id, group_id, display_name, bool_or(direct)
       FROM membership
       JOIN named USING (group_id)
      GROUP BY user_id, group_id, display_name
      ORDER BY user_id, group_id
-"""
+"""  # noqa: S608

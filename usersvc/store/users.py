@@ -26,6 +26,7 @@ from usersvc.domain.schemas import Schema
 from usersvc.domain.users import GroupMembership, Profile, User
 from usersvc.store import idempotency, identities, lookups, memberships
 from usersvc.store import schemas as schema_store
+from usersvc.store.id_lookups import look_up
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.lists import Lists
 from usersvc.store.rows import user as user_rows
@@ -367,17 +368,14 @@ async def _erase_refusals(db: asyncpg.Connection, organization_id: UUID, user_id
 _SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
 
 _AND_WHETHER_IN_GROUPS: Final = f"""
-    SELECT {COLUMNS},
-           EXISTS (SELECT FROM group_users AS member
-                    WHERE member.organization_id = $1
-                      AND member.user_id = users.user_id) AS in_groups
-      FROM users
-     WHERE organization_id = $1
+    {COLUMNS},
+    EXISTS (SELECT FROM group_users AS member
+             WHERE member.organization_id = $1 AND member.user_id = users.user_id) AS in_groups
+"""
+_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
+    SELECT {_AND_WHETHER_IN_GROUPS} FROM users WHERE organization_id = $1 AND user_id = $2
 """  # noqa: S608
-_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"{_AND_WHETHER_IN_GROUPS} AND user_id = $2"
-_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = (
-    f"{_AND_WHETHER_IN_GROUPS} AND user_id = ANY($2::uuid[])"
-)
+_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = look_up(_AND_WHETHER_IN_GROUPS, "users", "user_id")
 
 # This lock does not block transactions that add the user to a group.
 _SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
@@ -439,16 +437,13 @@ _ERASE_REFUSAL: Final = """
      WHERE organization_id = $1 AND number = $2
 """
 
-_LEAVE_GROUPS: Final = """
+_GROUPS_OF_USER: Final = """
+    (SELECT group_id FROM group_users WHERE organization_id = $1 AND user_id = $2)
+"""
+
+_LEAVE_GROUPS: Final = f"""
     WITH locked AS MATERIALIZED (
-        SELECT group_id
-          FROM groups
-         WHERE organization_id = $1
-           AND group_id = ANY(ARRAY(SELECT group_id
-                                      FROM group_users
-                                     WHERE organization_id = $1 AND user_id = $2))
-         ORDER BY group_id
-           FOR NO KEY UPDATE
+        {look_up("group_id", "groups", "group_id", _GROUPS_OF_USER, "FOR NO KEY UPDATE")}
     ), left_group AS (
         DELETE FROM group_users
          WHERE organization_id = $1 AND user_id = $2
@@ -457,15 +452,16 @@ _LEAVE_GROUPS: Final = """
     ), changed AS (
         UPDATE groups
            SET version = version + 1, update_time = $3
-         WHERE organization_id = $1 AND group_id = ANY(ARRAY(SELECT group_id FROM left_group))
-        RETURNING group_id, version, display_name
+          FROM left_group
+         WHERE groups.organization_id = $1 AND groups.group_id = left_group.group_id
+        RETURNING groups.group_id, version, display_name
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, version, user_ids, create_time, request_id,
          key_id, resource_name)
     SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
       FROM (SELECT * FROM changed ORDER BY group_id) AS changed
-"""
+"""  # noqa: S608
 
 _DELETE: Final = f"""
     WITH deleted AS (

@@ -1,0 +1,79 @@
+"""The statements of keysvc, with arguments and the pages that they may read."""
+
+from collections.abc import Mapping
+from datetime import timedelta
+from typing import Final
+from uuid import UUID
+
+from tests.support.plans.cases import NOW, Case, Organization
+
+LARGE: Final = Organization(0, 1_000, 0)
+SMALL: Final = Organization(500, 3, 0)
+"""The users of these organizations are their keys."""
+
+FIRST: Final = UUID(int=0)
+
+_NEW_ORGANIZATION: Final = """
+    INSERT INTO organization (organization_id, display_name, region, create_time)
+    VALUES ($1, 'New', 'us', $2)
+"""
+
+CASES: Final = (
+    Case("audit.AuditStore.list_before", lambda o: (o.id, NOW, FIRST, 50), 10),
+    Case("audit.record_action", lambda o: (o.id, NOW, "a", "A", "", "key_revoked", None, []), 15),
+    Case("common.lock_organization", lambda o: (o.id,), 10),
+    Case("common.check_organization", lambda o: (o.id,), 10),
+    Case("keys._LIST", lambda o: (o.id, NOW, FIRST, 50), 35),
+    Case("keys._REVOKE", lambda o: (o.id, o.user_id(2), "a", "A", NOW), 25),
+    Case("keys._INSERT", lambda o: (o.id, UUID(int=1), bytes(32), NOW, "a", "A"), 20),
+    Case("keys._SELECT", lambda o: (o.id, o.user_id(2)), 10),
+    Case("keys._FIND", lambda o: (o.user_id(2),), 10),
+    Case(
+        "keys.KeyStore.record_use",
+        lambda o: (o.id, o.user_id(2), NOW, "", NOW, timedelta(hours=8)),
+        25,
+    ),
+    Case("keys._newest", lambda o: (o.id,), 35),
+    Case("keys._limit_expiry", lambda o: (o.id, NOW), 35),
+    Case("organizations.OrganizationStore.list_after", lambda _: (NOW, FIRST, 50), 10),
+    Case(
+        "organizations.OrganizationStore.set_integration_active",
+        lambda o: (o.id, False, NOW),
+        20,
+    ),
+    Case("organizations.select_integration", lambda o: (o.id,), 10),
+    Case("organizations._insert", lambda _: (None, "New", "us", NOW), 15),
+    Case(
+        "organizations._insert_integration",
+        lambda _: (FIRST, NOW),
+        15,
+        before=lambda _: (_NEW_ORGANIZATION, (FIRST, NOW)),
+    ),
+    Case("organizations._select", lambda o: (o.id,), 10),
+    Case("sso._SELECT", lambda o: (o.id,), 15),
+    Case("sso._FIND", lambda o: (f"d1.o{o.number}.test",), 10),
+    Case("sso._ADD_DOMAIN", lambda o: (o.id, "new.test"), 20),
+    Case("sso._WRITE", lambda o: (o.id, False, NOW, "https://a", "b", ["x"], True), 15),
+    Case("sso.SsoStore.release_domain", lambda o: (f"d1.o{o.number}.test",), 10),
+    Case("sso.SsoStore.record_test", lambda o: (o.id, NOW), 20),
+    Case("sso.SsoStore.set_active", lambda o: (o.id, False, NOW), 20),
+    Case("sso._remove_other_domains", lambda o: (o.id, [f"d1.o{o.number}.test"]), 65),
+)
+
+_COMMAND: Final = "the command that erases a person reads the organization's whole audit trail"
+
+EXCEPTIONS: Final[Mapping[str, str]] = {
+    "common.announce_change": "reads no table",
+    **dict.fromkeys(
+        (
+            "erasure._CASEFOLD",
+            "erasure._COUNTS",
+            "erasure._ERASE_EVENTS",
+            "erasure._ERASE_KEYS",
+            "erasure._SAME_NAME",
+            "erasure.ErasureStore.erase",
+        ),
+        _COMMAND,
+    ),
+}
+"""The statements without a case, with the reason."""

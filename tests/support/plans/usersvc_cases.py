@@ -1,0 +1,474 @@
+"""The statements of usersvc, with arguments and the pages that they may read."""
+
+from collections.abc import Callable, Mapping
+from datetime import UTC, datetime, timedelta
+from hashlib import sha256
+from typing import Final
+from uuid import UUID
+
+from tests.support.plans.cases import NOW, Arguments, Case, Organization
+from usersvc.domain.activities import Action, Result
+from usersvc.domain.activities import Query as LogQuery
+from usersvc.domain.changes import ChangeType
+from usersvc.domain.filters import (
+    AllOf,
+    AnyOf,
+    Comparison,
+    ElementMatch,
+    Filter,
+    Moment,
+    Operator,
+    Order,
+    Position,
+    Query,
+)
+from usersvc.domain.users import Profile, TypedValue
+from usersvc.store import activities, groups, schemas, users
+from usersvc.store.listing.fields import Resource
+from usersvc.store.listing.filter_sql import Where
+from usersvc.store.listing.group_fields import GROUPS
+from usersvc.store.listing.list_sql import page_statement
+from usersvc.store.listing.user_fields import USERS
+from usersvc.store.rows import user as user_rows
+
+LATER: Final = NOW + timedelta(days=300)
+REQUEST: Final = ("request", None)
+"""The request id and the key id."""
+
+
+def user(number: int, *more: object) -> Callable[[Organization], Arguments]:
+    return lambda o: (o.id, o.user_id(number), *more)
+
+
+def some_users(count: int) -> Callable[[Organization], Arguments]:
+    return lambda o: (o.id, o.user_ids(count))
+
+
+def group(number: int, *more: object) -> Callable[[Organization], Arguments]:
+    return lambda o: (o.id, o.group_id(number), *more)
+
+
+def digest_of(user_id: UUID) -> bytes:
+    """The digest that the test data has for a user's session, link and assertion."""
+    return sha256(user_id.bytes).digest()
+
+
+# --- users ------------------------------------------------------------------------------
+
+
+def profile(name: str) -> Profile:
+    return Profile(
+        user_name=name,
+        external_id=name,
+        active=True,
+        display_name=name,
+        emails=(TypedValue(name, type="work"),),
+    )
+
+
+def created(o: Organization) -> Arguments:
+    before = users._InsertArguments(o.id, NOW, ["user_name"], *REQUEST)
+    return (*before, *user_rows.columns(profile("new@user.test")))
+
+
+def updated(new_name: str, *, loses_administrator: bool = False) -> Callable[..., Arguments]:
+    def arguments(o: Organization) -> Arguments:
+        before = users._UpdateArguments(
+            o.id, o.user_id(2), 1, NOW, ChangeType.USER_UPDATED, ["title"], [None], ["x"], *REQUEST,
+            loses_administrator=loses_administrator,
+        )  # fmt: skip
+        return (*before, *user_rows.columns(profile(new_name or o.user_name(2))))
+
+    return arguments
+
+
+USER_CASES: Final = (
+    Case("users._SELECT_ONE", user(9), 10),
+    Case("users._SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 15),
+    Case("users._SELECT_SOME_AND_WHETHER_IN_GROUPS", some_users(3), 30),
+    Case("users._SELECT_LOCKED", user(9), 10),
+    Case("users._LOCK_TO_DELETE", user(9), 10),
+    Case("users._ERASE_LOG", user(9), 55),
+    Case("users._REFUSALS_ABOUT", user(11), 25),
+    Case("users._ERASE_REFUSAL", lambda o: (o.id, FIRST), 10),
+    Case("users._LEAVE_GROUPS", user(9, NOW, *REQUEST), 100),
+    Case("users._DELETE", user(7, NOW, *REQUEST, False), 55),
+    Case("users._DELETE", user(7, NOW, *REQUEST, True), 55, "an administrator"),
+    Case("users._INSERT", created, 45),
+    Case("users._UPDATE", updated(""), 50),
+    Case("users._UPDATE", updated("other@user.test"), 65, "another name and e-mail"),
+    Case("users._UPDATE", updated("", loses_administrator=True), 55, "an administrator"),
+    Case("lookups.BY_IDS", some_users(1), 10),
+    Case("lookups.BY_IDS", some_users(1000), 4_400, "1,000 ids"),
+    Case(
+        "lookups.BY_KEYS[USER_NAME]",
+        lambda o: (o.id, [o.user_name(n) for n in range(1, 1001)], 11),
+        4_400,
+    ),
+    Case(
+        "lookups.BY_KEYS[EXTERNAL_ID]",
+        lambda o: (o.id, [f"external-{n}" for n in range(1, 1001)], 11),
+        4_400,
+    ),
+    Case("memberships._BY_USERS", some_users(1), 35),
+    Case("memberships._BY_USERS", some_users(100), 1_800, "100 users"),
+    Case("identities._LOCK_HOLDERS", lambda o: (o.id, "object-11"), 15),
+    Case("identities._LOCK_SAME_NAME", lambda o: (o.id, o.user_name(9)), 10),
+    Case("identities._REMEMBER_DELETED", user(11, ["a", "b"], NOW), 40),
+    Case("identities.link", lambda o: (o.id, "object-x", o.user_id(11)), 20),
+    Case("identities.is_deleted", lambda o: (o.id, "former-11", "x", NOW), 10),
+    Case("identities._candidate", user(11), 10),
+)
+
+# --- groups -----------------------------------------------------------------------------
+
+
+def changed_group(
+    *, add: int | None = None, add_group: int | None = None, remove: int | None = None
+) -> Callable[[Organization], Arguments]:
+    """The arguments of an update of group 1, which contains everybody but user 7."""
+
+    def arguments(o: Organization) -> Arguments:
+        return groups._UpdateArguments(
+            organization_id=o.id, group_id=o.group_id(1), now=NOW, display_name="x",
+            external_id=None, is_changed=False, users=[str(o.user_id(add))] if add else [],
+            groups=[str(o.group_id(add_group))] if add_group else [],
+            compared=[str(o.user_id(remove))] if remove else [], unknown_members=[], fields=[],
+            old_values=[], new_values=[], request_id="", key_id=None,
+        )  # fmt: skip
+
+    return arguments
+
+
+def replaced(o: Organization) -> Arguments:
+    """The arguments that replace the members of the small group 4 by one of them and user 7."""
+    arguments = changed_group(add=7)(o)
+    assert isinstance(arguments, groups._UpdateArguments)
+    return arguments._replace(group_id=o.group_id(4), compared=[str(o.user_id(o.groups - 3))])
+
+
+GROUP_CASES: Final = (
+    Case("groups._SELECT_ONE", group(3), 10),
+    Case("groups._SELECT_LOCKED", group(3), 10),
+    Case(
+        "groups._INSERT",
+        lambda o: (o.id, NOW, "x", None, o.user_ids(3), [o.group_id(5)], [], [], *REQUEST),
+        120,
+    ),
+    Case("groups._UPDATE", changed_group(add=7), 65, "a member is added"),
+    Case("groups._UPDATE", changed_group(remove=9), 45, "a member is removed"),
+    Case("groups._UPDATE", changed_group(add_group=5), 65, "a group is added"),
+    Case("groups._REPLACE", replaced, 105),
+    Case("groups._LOCK_WITH_PARENTS", group(5), 20),
+    Case("groups._LEAVE_PARENTS", group(5, NOW, *REQUEST), 45),
+    Case(
+        "groups._DELETE",
+        group(5, NOW, *REQUEST),
+        55,
+        before=lambda o: (groups._LEAVE_PARENTS, group(5, NOW, *REQUEST)(o)),
+    ),
+    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.user_id(9)], False), 10, "a member"),
+    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.user_id(7)], False), 15, "a user"),
+    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.group_id(7)], False), 15, "a group"),
+    Case(
+        "members._FIND",
+        lambda o: (o.id, o.group_id(5), o.user_ids(1000), False),
+        6_700,
+        "1,000 users",
+    ),
+    Case("members._COUNT_MEMBERS", lambda o: (o.id, o.group_id(1), [o.user_id(9)]), 10),
+    Case("members._ANCESTORS", group(5), 15),
+    Case("members._PAGE", group(1, UUID(int=0), 101), 500),
+    Case("members._PAGE_WITHOUT_NAMES", group(1, UUID(int=0), 101), 15),
+)
+
+# --- lists ------------------------------------------------------------------------------
+
+
+def equal(field: str, value: object) -> Comparison:
+    return Comparison(field, Operator.EQUAL, value)  # type: ignore[arg-type]
+
+
+BY_ID: Final = Order()
+Filters = Callable[[Organization], Filter | None]
+
+
+def page(
+    condition: str,
+    resource: Resource,
+    filter_: Filters,
+    buffers: int,
+    *,
+    order: Order = BY_ID,
+    after: Callable[[Organization], Position] | None = None,
+    custom_plan: bool = False,
+) -> Case:
+    """A page of 100 that an index serves."""
+
+    def built(o: Organization) -> tuple[str, Arguments]:
+        where = Where(o.id)
+        query = Query(o.id, 100, filter=filter_(o), order=order, after=after(o) if after else None)
+        return page_statement(where, query, resource), where.arguments
+
+    return Case(
+        "listing.list_sql.page_statement",
+        lambda o: built(o)[1],
+        buffers,
+        f"{resource.table}, {condition}",
+        text=lambda o: built(o)[0],
+        custom_plan=custom_plan,
+    )
+
+
+def work_email(o: Organization) -> Filter:
+    return ElementMatch(
+        "emails", AllOf((equal("type", "work"), equal("value", o.user_name(9).upper())))
+    )
+
+
+def name_or_email(o: Organization) -> Filter:
+    name = o.user_name(9).upper()
+    return AnyOf((equal("user_name", name), equal("emails.value", name)))
+
+
+def ids(o: Organization) -> Filter:
+    return AnyOf(tuple(equal("id", str(each)) for each in o.user_ids(200)))
+
+
+def prefix(o: Organization) -> Filter:
+    return Comparison("user_name", Operator.STARTS_WITH, "user2")
+
+
+def minute(o: Organization) -> Filter:
+    """The users that were changed in the first minute."""
+    start = datetime(2026, 1, 1, tzinfo=UTC)
+    return AllOf(
+        (
+            Comparison("update_time", Operator.GREATER_OR_EQUAL, Moment(start)),
+            Comparison("update_time", Operator.LESS_THAN, Moment(start + timedelta(minutes=1))),
+        )
+    )
+
+
+LIST_CASES: Final = (
+    page("by id", USERS, lambda o: equal("id", str(o.user_id(9))), 10),
+    page("by 200 ids", USERS, ids, 300),
+    page("by user name", USERS, lambda o: equal("user_name", o.user_name(9).upper()), 10),
+    page("by external id", USERS, lambda o: equal("external_id", "external-9"), 10),
+    page("by display name", USERS, lambda o: equal("display_name", "PERSON 9"), 10),
+    page("by number", USERS, lambda o: equal("enterprise.employee_number", "e9"), 10),
+    page("by e-mail", USERS, lambda o: equal("emails.value", o.user_name(9)), 300),
+    page("by e-mail of one type", USERS, work_email, 300),
+    page("by name or e-mail", USERS, name_or_email, 300),
+    page(
+        "by user name, active",
+        USERS,
+        lambda o: AllOf((equal("active", True), equal("user_name", o.user_name(9)))),
+        10,
+    ),
+    page(
+        "by id and group",
+        USERS,
+        lambda o: AllOf(
+            (equal("id", str(o.user_id(9))), equal("groups.value", str(o.group_id(1))))
+        ),
+        15,
+    ),
+    page("all", USERS, lambda _: None, 10),
+    page(
+        "all, in the middle",
+        USERS,
+        lambda _: None,
+        10,
+        after=lambda o: Position(None, o.user_id(o.users // 2)),
+    ),
+    page(
+        "all by user name, in the middle",
+        USERS,
+        lambda _: None,
+        35,
+        order=Order("user_name"),
+        after=lambda o: Position(o.user_name(2), o.user_id(2)),
+        custom_plan=True,
+    ),
+    page(
+        "last changes",
+        USERS,
+        lambda _: None,
+        15,
+        order=Order("update_time", descending=True),
+        custom_plan=True,
+    ),
+    page("by user name prefix", USERS, prefix, 30, custom_plan=True),
+    page(
+        "by user name prefix, in order",
+        USERS,
+        prefix,
+        30,
+        order=Order("user_name"),
+        custom_plan=True,
+    ),
+    page("by update time", USERS, minute, 30, order=Order("update_time"), custom_plan=True),
+    page(
+        "of group 1",
+        USERS,
+        lambda o: equal("groups.value", str(o.group_id(1))),
+        150,
+        custom_plan=True,
+    ),
+    page("by id", GROUPS, lambda o: equal("id", str(o.group_id(3))), 10),
+    page("by display name", GROUPS, lambda o: equal("display_name", "GROUP 3"), 10),
+    page("by external id", GROUPS, lambda o: equal("external_id", "external-3"), 10),
+    page("of a member", GROUPS, lambda o: equal("members.value", str(o.user_id(9))), 65),
+    page(
+        "by id and member",
+        GROUPS,
+        lambda o: AllOf(
+            (equal("id", str(o.group_id(1))), equal("members.value", str(o.user_id(9))))
+        ),
+        15,
+    ),
+    page("all", GROUPS, lambda _: None, 10),
+)
+
+# --- the log and the feed ---------------------------------------------------------------
+
+
+def log_page(condition: str, buffers: int, query: Callable[[Organization], LogQuery]) -> Case:
+    def built(o: Organization) -> tuple[str, Arguments]:
+        where = Where(o.id)
+        return activities._page_statement(where, query(o)), where.arguments
+
+    return Case(
+        "activities._page_statement",
+        lambda o: built(o)[1],
+        buffers,
+        condition,
+        text=lambda o: built(o)[0],
+    )
+
+
+def refused(o: Organization) -> Arguments:
+    return activities._RecordArguments(
+        organization_id=o.id, action=Action.UPDATE_USER, create_time=NOW, request_id="r",
+        key_id=None, resource_id=o.user_id(9), resource_name=None, method="PATCH", target="",
+        body="", status=400, error_type="", detail="", reason="", client_address="",
+        mentions=["a", "b"], report_id=o.user_id(9),
+    )  # fmt: skip
+
+
+FIRST: Final = 0
+LAST: Final = 2**62
+"""Less and more than the number of any change."""
+
+LOG_CASES: Final = (
+    log_page("the latest", 20, lambda o: LogQuery(o.id, 50)),
+    log_page("of one user", 15, lambda o: LogQuery(o.id, 50, resource_id=o.user_id(9))),
+    log_page("refused requests", 10, lambda o: LogQuery(o.id, 50, result=Result.REFUSED)),
+    Case("activities._GET", lambda o: (o.id, FIRST), 10),
+    Case("activities._NAMES", some_users(100), 700),
+    Case("activities._RECORD", refused, 30),
+    Case("changes._FEED", lambda _: (), 10),
+    Case("changes._CHANGES_AFTER", lambda o: (FIRST, LAST, 500, o.id), 25),
+    Case("changes._CHANGES_AFTER_ALL", lambda _: (FIRST, LAST, 500), 20),
+    Case("changes._ORGANIZATIONS", lambda _: (LAST - 1, LAST), 10),
+    Case("changes._SEEN", lambda o: (LAST, o.id), 10),
+    Case("changes._SEEN_ALL", lambda _: (LAST,), 10),
+    Case("changes._watermark", lambda _: (), 10),
+    Case("changes._watermark 2", lambda _: (LAST,), 10),
+    Case("changes.ChangeStore.renew", lambda _: (), 10),
+    Case("changes.ChangeStore.trim", lambda _: (0,), 10),
+)
+
+# --- sessions, schemas, requests --------------------------------------------------------
+
+SESSION_CASES: Final = (
+    Case("sessions._LOCK_USER", user(11), 10),
+    Case("sessions._LOCK_USER_OF_LINK", lambda o: (o.id, digest_of(o.user_id(11)), NOW), 15),
+    Case("sessions._SELECT_SAME_NAME", lambda o: (o.id, o.user_name(9)), 10),
+    Case("sessions._LOCK_SAME_NAME", lambda o: (o.id, o.user_name(9), "Administrator"), 10),
+    Case(
+        "sessions._CREATE_SESSION",
+        lambda o: (o.id, b"new", o.user_id(9), NOW, LATER, LATER, "Administrator"),
+        30,
+    ),
+    Case(
+        "sessions._USE",
+        lambda o: (
+            o.id, digest_of(o.user_id(11)), NOW, LATER, timedelta(minutes=1), "Administrator"
+        ),
+        45,
+    ),
+    Case("sessions.SessionStore.create_link", lambda o: (o.id, b"new", o.user_id(9), LATER), 20),
+    Case("sessions.SessionStore.sign_in_with_link", lambda o: (o.id, digest_of(o.user_id(11))), 10),
+    Case("sessions.SessionStore.end", lambda o: (o.id, digest_of(o.user_id(11))), 10),
+    Case("sessions._accept", lambda o: (o.id, b"new", LATER), 20),
+)  # fmt: skip
+
+SCHEMA_CASES: Final = (
+    Case("schemas._SELECT_ONE", lambda o: (o.id, "urn:x:Badge"), 10),
+    Case("schemas._SELECT_ALL", lambda o: (o.id,), 10),
+    Case("schemas._LOCK", lambda o: (o.id, ["urn:x:badge", "urn:x:unused"]), 15),
+    Case("schemas._LOCK_ORGANIZATION", lambda o: (o.id,), 10),
+    Case("schemas.SchemaStore.create", lambda o: (o.id, "urn:x:new", "x", None, "[]", NOW), 10),
+    Case(
+        "schemas.SchemaStore.delete",
+        lambda o: (o.id, "urn:x:badge"),
+        10,
+        text=lambda _: f"{schemas._SELECT_ONE} FOR UPDATE",
+    ),
+    Case("schemas.SchemaStore.delete 2", lambda o: (o.id, "urn:x:unused"), 10),
+    Case("idempotency._BEGIN", lambda o: (o.id, o.user_id(9), b"x", NOW), 20),
+    Case("idempotency._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
+    Case("idempotency._TRIM", lambda o: (o.id, NOW - timedelta(days=400), 1000), 10),
+    Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 20),
+    Case("members.lock_nesting", lambda o: (o.id, 1), 10),
+)
+
+CASES: Final = (
+    *USER_CASES, *GROUP_CASES, *LIST_CASES, *LOG_CASES, *SESSION_CASES, *SCHEMA_CASES,
+)  # fmt: skip
+
+_PART: Final = "occurs only inside other statements, which have cases"
+_COMMAND: Final = "the command that erases a person reads the organization's whole log, once"
+_RETENTION: Final = "retention reads the oldest rows of all organizations, in the background"
+_SCAN: Final = "reads many rows; `Scans` limits its time and the number of such statements"
+_SNAPSHOT: Final = "a snapshot reads all rows of an organization, page by page"
+_NO_ROWS: Final = "reads no table"
+
+EXCEPTIONS: Final[Mapping[str, str]] = {
+    "activities._CHANGES": _PART,
+    "activities._REFUSALS": _PART,
+    "activities._COUNT": _SCAN,
+    "activities._CYCLES": _SCAN,
+    "activities._TRIM": _RETENTION,
+    "activities._TRIM_FULL": _RETENTION,
+    "changes._MEMBERS": _SNAPSHOT,
+    "changes._TRIM": _RETENTION,
+    "changes.ListenConnection.notify_replicas": _NO_ROWS,
+    "changes.Snapshot.users": _SNAPSHOT,
+    "changes.Snapshot.groups": _SNAPSHOT,
+    **{
+        f"erasure.{name}": _COMMAND
+        for name in (
+            "_LOCK", "_LOCK_ID", "_LOCK_NAME", "_HOLDERS", "_LINKED_TO", "_FORMER", "_REFUSALS",
+            "_EMPTY_REFUSALS", "_LOG", "_LOG_OF_OTHERS", "_EMPTY_LOG_OF_OTHERS", "_MANAGERS",
+            "_UNKNOWN_MEMBERS", "_CREATE_REQUESTS", "_WITH_THE_USER[users]",
+            "_WITH_THE_USER[group_users]", "_WITH_THE_USER[sessions]",
+            "_WITH_THE_USER[sign_in_links]", "_WITH_THE_USER[linked_identities]", "_DIGESTS",
+            "_NAMED_BY", "_USERS", "_GROUPS", "ErasureStore._vacuum", "_folded",
+        )
+    },
+    "groups._MEMBER_CHANGES": _PART,
+    "groups._update": _PART,
+    "id_lookups.look_up": _PART,
+    "identities._TRIM": _RETENTION,
+    "listing.list_sql.count_statement": _SCAN,
+    "listing.lists.Lists._custom_plans": _NO_ROWS,
+    "lookups._by_keys": _PART,
+    "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",
+    "sessions._TRIM_SESSIONS": _RETENTION,
+    "sessions._TRIM_LINKS": _RETENTION,
+    "sessions._TRIM_ASSERTIONS": _RETENTION,
+}  # fmt: skip
+"""The statements without a case, with the reason."""
