@@ -23,7 +23,7 @@ from gateway.scim.errors import ScimError
 
 DRAIN_SECONDS: Final = 10.0
 KEEPALIVE_SECONDS: Final = 75.0
-MAX_LINE_BYTES: Final = 32 * 1024  # a filter of the greatest length, percent-encoded
+MAX_LINE_BYTES: Final = 40 * 1024  # a filter of the greatest length, percent-encoded
 MAX_FIELD_BYTES: Final = 8 * 1024
 MAX_HEADERS: Final = 100
 BACKLOG: Final = 1_024

@@ -81,7 +81,49 @@ class Not:
     filter: "Filter"
 
 
-Filter: TypeAlias = AllOf | AnyOf | Not | Comparison | Present | ElementMatch
+@dataclass(frozen=True, slots=True)
+class OneOf:
+    """A field that equals one of several texts, made by `merge_equal`."""
+
+    field: str
+    values: tuple[str, ...]
+
+
+Filter: TypeAlias = AllOf | AnyOf | Not | Comparison | Present | ElementMatch | OneOf
+
+
+def merge_equal(filter_: Filter) -> Filter:
+    """The same filter with the comparisons `field = text OR field = text …` merged into one.
+
+    A filter of 200 ids is then one condition, which takes one argument.
+    """
+    match filter_:
+        case AnyOf(filters):
+            return _merge_any([merge_equal(each) for each in filters])
+        case AllOf(filters):
+            return AllOf(tuple([merge_equal(each) for each in filters]))
+        case Not(inner):
+            return Not(merge_equal(inner))
+        case ElementMatch(field, inner):
+            return ElementMatch(field, merge_equal(inner))
+        case _:
+            return filter_
+
+
+def _merge_any(filters: list[Filter]) -> Filter:
+    texts: dict[str, list[str]] = {}
+    merged: list[Filter] = []
+    for each in filters:
+        match each:
+            case Comparison(field, Operator.EQUAL, str(value)):
+                texts.setdefault(field, []).append(value)
+            case OneOf(field, values):
+                texts.setdefault(field, []).extend(values)
+            case _:
+                merged.append(each)
+    merged += [OneOf(field, tuple(values)) for field, values in texts.items()]
+    return merged[0] if len(merged) == 1 else AnyOf(tuple(merged))
+
 
 OrderKey: TypeAlias = str | bool | int | float | datetime | UUID | None
 

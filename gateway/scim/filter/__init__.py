@@ -12,9 +12,9 @@ compared directly (`manager eq "u2"`).
 
 from gateway.scim.filter.matching import element_test, matches
 from gateway.scim.filter.parser import (
+    MAX_CONDITIONS,
     MAX_DEPTH,
     MAX_LENGTH,
-    MAX_NODES,
     ValuePath,
     parse,
     parse_value_path,
@@ -34,9 +34,9 @@ from gateway.scim.filter.tree import (
 )
 
 __all__ = [
+    "MAX_CONDITIONS",
     "MAX_DEPTH",
     "MAX_LENGTH",
-    "MAX_NODES",
     "And",
     "Compare",
     "ElementMatch",

@@ -9,9 +9,10 @@ from gateway.scim.filter.literals import OPERATORS, literal, operators_of
 from gateway.scim.filter.tree import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
 from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 
-MAX_LENGTH: Final = 8192
+MAX_LENGTH: Final = 12_288
 MAX_DEPTH: Final = 30
-MAX_NODES: Final = 200
+MAX_CONDITIONS: Final = 200
+"""The limit of comparisons and `pr`. MAX_LENGTH has space for 200 of `externalId eq "a UUID"`."""
 
 _BY_NAME: Final = {each.value: each for each in Operator}
 _PRESENT: Final = "pr"
@@ -38,7 +39,15 @@ def parse_value_path(resource_type: ResourceType, text: str) -> ValuePath:
 
 
 class _Parser:
-    __slots__ = ("_depth", "_element", "_index", "_nodes", "_resource_type", "_text", "_tokens")
+    __slots__ = (
+        "_conditions",
+        "_depth",
+        "_element",
+        "_index",
+        "_resource_type",
+        "_text",
+        "_tokens",
+    )
 
     def __init__(self, resource_type: ResourceType, text: str) -> None:
         if len(text) > MAX_LENGTH:
@@ -52,14 +61,14 @@ class _Parser:
         self._tokens = tokens(text)
         self._index = 0
         self._depth = 0
-        self._nodes = 0
-        self._element: AttributePath | None = None  # the attribute whose brackets are open
+        self._conditions = 0
+        self._element: AttributePath | None = None  # set while within its brackets
 
     def disjunction(self) -> Filter:
         operands = [self._conjunction()]
         while self._take_word("or"):
             operands.append(self._conjunction())
-        return self._count(Or(tuple(operands))) if len(operands) > 1 else operands[0]
+        return Or(tuple(operands)) if len(operands) > 1 else operands[0]
 
     def value_path(self) -> ValuePath:
         path = self._attribute()
@@ -83,7 +92,7 @@ class _Parser:
         operands = [self._term()]
         while self._take_word("and"):
             operands.append(self._term())
-        return self._count(And(tuple(operands))) if len(operands) > 1 else operands[0]
+        return And(tuple(operands)) if len(operands) > 1 else operands[0]
 
     def _term(self) -> Filter:
         token = self._peek()
@@ -91,7 +100,7 @@ class _Parser:
             return self._group()
         if token.kind == WORD and token.text.lower() == "not" and self._peek(1).text == "(":
             self._index += 1
-            return self._count(Not(self._group()))
+            return Not(self._group())
         path = self._attribute()
         if self._peek().text == "[":
             return self._element_match(path)
@@ -111,12 +120,8 @@ class _Parser:
         if suffix is not None or self._at_operator():
             # emails[type eq "work"].value eq "x": one element satisfies both conditions.
             inner = self._attribute_expression(suffix or path, within=path)
-            tree = self._and(tree, inner)
-        return self._count(ElementMatch(path, tree))
-
-    def _and(self, first: Filter, second: Filter) -> Filter:
-        operands = first.operands if isinstance(first, And) else (first,)
-        return self._count(And((*operands, second)))
+            tree = _both(tree, inner)
+        return ElementMatch(path, tree)
 
     def _brackets(self, path: AttributePath) -> Filter:
         attribute = path.attribute
@@ -206,7 +211,7 @@ class _Parser:
         if operator is Operator.EQ:
             self._deeper()  # printed, it becomes `not (… pr)`, one level deeper
             self._depth -= 1
-            return self._count(Not(present))
+            return Not(present)
         raise invalid_filter(f"{path.text} {operator} null has no meaning; use eq or ne.")
 
     def _at_operator(self) -> bool:
@@ -231,13 +236,14 @@ class _Parser:
         if self._depth > MAX_DEPTH:
             raise invalid_filter(f"The filter is nested more than {MAX_DEPTH} levels deep.")
 
-    def _count(self, node: Filter) -> Filter:
-        self._nodes += 1
-        if self._nodes > MAX_NODES:
+    def _count(self, condition: Compare | Present) -> Compare | Present:
+        self._conditions += 1
+        if self._conditions > MAX_CONDITIONS:
             raise invalid_filter(
-                f"The filter has more than {MAX_NODES} conditions; split it into several requests."
+                f"The filter has more than {MAX_CONDITIONS} conditions; split it into several"
+                " requests."
             )
-        return node
+        return condition
 
     def _peek(self, ahead: int = 0) -> Token:
         return self._tokens[min(self._index + ahead, len(self._tokens) - 1)]
@@ -254,3 +260,8 @@ class _Parser:
             f"The filter has {describe(token.text)} at character {token.position},"
             f" expected {wanted}."
         )
+
+
+def _both(first: Filter, second: Filter) -> Filter:
+    operands = first.operands if isinstance(first, And) else (first,)
+    return And((*operands, second))

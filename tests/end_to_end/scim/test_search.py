@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from urllib.parse import quote
+from uuid import uuid4
 
 import pytest
 
@@ -52,7 +53,21 @@ async def test_search_request_filters_sorts_pages_and_projects(scim: Client, pat
     )
 
 
-async def test_root_query_by_get_equals_root_search_request(scim: Client):
+@pytest.mark.parametrize("name", ["id", "externalId"])
+async def test_filter_of_200_ids_fits_into_a_get_and_a_search(scim: Client, name):
+    external_id = str(uuid4())
+    user = (await scim("POST", "/Users", person(externalId=external_id))).document
+    values = [user[name], *[str(uuid4()) for _ in range(199)]]
+    wanted = " or ".join([f'{name} eq "{value}"' for value in values])
+
+    for reply in (
+        await scim("GET", f"/Users?filter={quote(wanted)}"),
+        await scim("POST", "/.search", {"schemas": [SEARCH], "filter": wanted}),
+    ):
+        assert (reply.status, reply.document["Resources"]) == (200, [user])
+
+
+async def test_the_root_answers_a_get_as_its_search(scim: Client):
     created = await scim("POST", "/Users", person())
     user_name = created.document["userName"]
     filter_ = f'meta.resourceType eq "User" and userName eq "{user_name}"'

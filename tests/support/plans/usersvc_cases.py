@@ -27,7 +27,7 @@ from usersvc.store import activities, groups, schemas, users
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.group_fields import GROUPS
-from usersvc.store.listing.list_sql import page_statement
+from usersvc.store.listing.list_sql import count_statement, page_statement
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.rows import user as user_rows
 
@@ -94,8 +94,8 @@ USER_CASES: Final = (
     Case("users._LEAVE_GROUPS", user(9, NOW, *REQUEST), 100),
     Case("users._DELETE", user(7, NOW, *REQUEST, False), 55),
     Case("users._DELETE", user(7, NOW, *REQUEST, True), 55, "an administrator"),
-    Case("users._INSERT", created, 45),
-    Case("users._UPDATE", updated(""), 50),
+    Case("users._INSERT", created, 50),
+    Case("users._UPDATE", updated(""), 55),
     Case("users._UPDATE", updated("other@user.test"), 65, "another name and e-mail"),
     Case("users._UPDATE", updated("", loses_administrator=True), 55, "an administrator"),
     Case("lookups.BY_IDS", some_users(1), 10),
@@ -157,7 +157,7 @@ GROUP_CASES: Final = (
     ),
     Case("groups._UPDATE", changed_group(add=7), 65, "a member is added"),
     Case("groups._UPDATE", changed_group(remove=9), 45, "a member is removed"),
-    Case("groups._UPDATE", changed_group(add_group=5), 65, "a group is added"),
+    Case("groups._UPDATE", changed_group(add_group=5), 60, "a group is added"),
     Case("groups._REPLACE", replaced, 105),
     Case("groups._LOCK_WITH_PARENTS", group(5), 20),
     Case("groups._LEAVE_PARENTS", group(5, NOW, *REQUEST), 45),
@@ -220,6 +220,22 @@ def page(
     )
 
 
+def count(condition: str, resource: Resource, filter_: Filters, buffers: int) -> Case:
+    """A count that an index serves; `Scans` limits the others."""
+
+    def built(o: Organization) -> tuple[str, Arguments]:
+        where = Where(o.id)
+        return count_statement(where, filter_(o), resource), where.arguments
+
+    return Case(
+        "listing.list_sql.count_statement",
+        lambda o: built(o)[1],
+        buffers,
+        f"{resource.table}, {condition}",
+        text=lambda o: built(o)[0],
+    )
+
+
 def work_email(o: Organization) -> Filter:
     return ElementMatch(
         "emails", AllOf((equal("type", "work"), equal("value", o.user_name(9).upper())))
@@ -252,14 +268,14 @@ def minute(o: Organization) -> Filter:
 
 LIST_CASES: Final = (
     page("by id", USERS, lambda o: equal("id", str(o.user_id(9))), 10),
-    page("by 200 ids", USERS, ids, 300),
+    page("by 200 ids", USERS, ids, 900),
     page("by user name", USERS, lambda o: equal("user_name", o.user_name(9).upper()), 10),
     page("by external id", USERS, lambda o: equal("external_id", "external-9"), 10),
     page("by display name", USERS, lambda o: equal("display_name", "PERSON 9"), 10),
     page("by number", USERS, lambda o: equal("enterprise.employee_number", "e9"), 10),
-    page("by e-mail", USERS, lambda o: equal("emails.value", o.user_name(9)), 300),
-    page("by e-mail of one type", USERS, work_email, 300),
-    page("by name or e-mail", USERS, name_or_email, 300),
+    page("by e-mail", USERS, lambda o: equal("emails.value", o.user_name(9)), 15),
+    page("by e-mail of one type", USERS, work_email, 15),
+    page("by name or e-mail", USERS, name_or_email, 20),
     page(
         "by user name, active",
         USERS,
@@ -299,27 +315,29 @@ LIST_CASES: Final = (
         order=Order("update_time", descending=True),
         custom_plan=True,
     ),
-    page("by user name prefix", USERS, prefix, 30, custom_plan=True),
+    page("by user name prefix", USERS, prefix, 20, custom_plan=True),
     page(
         "by user name prefix, in order",
         USERS,
         prefix,
-        30,
+        35,
         order=Order("user_name"),
         custom_plan=True,
     ),
-    page("by update time", USERS, minute, 30, order=Order("update_time"), custom_plan=True),
+    page("by update time", USERS, minute, 10, order=Order("update_time"), custom_plan=True),
     page(
         "of group 1",
         USERS,
         lambda o: equal("groups.value", str(o.group_id(1))),
-        150,
+        145,
         custom_plan=True,
     ),
+    count("by e-mail", USERS, lambda o: equal("emails.value", o.user_name(9)), 15),
+    count("by 200 ids", USERS, ids, 700),
     page("by id", GROUPS, lambda o: equal("id", str(o.group_id(3))), 10),
     page("by display name", GROUPS, lambda o: equal("display_name", "GROUP 3"), 10),
     page("by external id", GROUPS, lambda o: equal("external_id", "external-3"), 10),
-    page("of a member", GROUPS, lambda o: equal("members.value", str(o.user_id(9))), 65),
+    page("of a member", GROUPS, lambda o: equal("members.value", str(o.user_id(9))), 25),
     page(
         "by id and member",
         GROUPS,
@@ -397,7 +415,7 @@ SESSION_CASES: Final = (
         lambda o: (
             o.id, digest_of(o.user_id(11)), NOW, LATER, timedelta(minutes=1), "Administrator"
         ),
-        45,
+        35,
     ),
     Case("sessions.SessionStore.create_link", lambda o: (o.id, b"new", o.user_id(9), LATER), 20),
     Case("sessions.SessionStore.sign_in_with_link", lambda o: (o.id, digest_of(o.user_id(11))), 10),
@@ -421,7 +439,7 @@ SCHEMA_CASES: Final = (
     Case("idempotency._BEGIN", lambda o: (o.id, o.user_id(9), b"x", NOW), 20),
     Case("idempotency._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
     Case("idempotency._TRIM", lambda o: (o.id, NOW - timedelta(days=400), 1000), 10),
-    Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 20),
+    Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 30),
     Case("members.lock_nesting", lambda o: (o.id, 1), 10),
 )
 
@@ -463,7 +481,10 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "groups._update": _PART,
     "id_lookups.look_up": _PART,
     "identities._TRIM": _RETENTION,
-    "listing.list_sql.count_statement": _SCAN,
+    "listing.keys._ids": _PART,
+    "listing.keys._ids 2": _PART,
+    "listing.keys._ids 3": _PART,
+    "listing.user_fields._WITH_ADDRESS": _PART,
     "listing.lists.Lists._custom_plans": _NO_ROWS,
     "lookups._by_keys": _PART,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",

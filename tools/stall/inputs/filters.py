@@ -14,7 +14,7 @@ def _filter(text: Text) -> Body:
 
 
 def _filter_of(unit: str, join: str, most: int) -> Body:
-    """A valid filter with the maximum number of conditions: 200 nodes in all."""
+    """A valid filter with at most the maximum number of conditions, 200."""
 
     def body(size: int) -> bytes:
         count = max(1, min(most, (size - 64) // (len(unit) + len(join))))
@@ -24,11 +24,11 @@ def _filter_of(unit: str, join: str, most: int) -> Body:
 
 
 COSTLY: Final[Mapping[str, Body]] = {
-    "a filter of conditions": _filter_of('title co "ab"', " or ", 190),
-    "a filter of value paths": _filter_of('emails[type eq "w" and value co "a"]', " or ", 49),
-    "a filter of negated conditions": _filter_of('not (title co "ab")', " and ", 95),
-    "a filter of conditions on values": _filter_of('emails.value co "ab"', " or ", 190),
-    "a filter of conditions on groups": _filter_of('groups.display co "ab"', " or ", 190),
+    "a filter of conditions": _filter_of('title co "ab"', " or ", 200),
+    "a filter of chosen values": _filter_of('emails[type eq "w" and value co "a"]', " or ", 100),
+    "a filter of negated conditions": _filter_of('not (title co "ab")', " and ", 200),
+    "a filter of conditions on values": _filter_of('emails.value co "ab"', " or ", 200),
+    "a filter of conditions on groups": _filter_of('groups.display co "ab"', " or ", 200),
 }
 FILTERS: Final[Mapping[str, Body]] = {
     **{f"a filter of {name}": _filter(text) for name, text in TEXTS.items()},

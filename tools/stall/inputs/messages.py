@@ -12,11 +12,11 @@ from tools.stall.readers import Reader
 from usersvc.domain import activities, users
 from usersvc.domain.groups import MAX_CHANGED_MEMBERS
 from usersvc.rpc.convert.activity import to_refused
-from usersvc.rpc.convert.filter import MAX_NODES, names_extension, to_filter
+from usersvc.rpc.convert.filter import MAX_CONDITIONS, names_extension, to_filter
 from usersvc.rpc.convert.group import to_change
 from usersvc.rpc.convert.user import to_profile
 
-FILTERS: Final = MAX_NODES * 20
+FILTERS: Final = MAX_CONDITIONS * 20
 VALUES: Final = 4_000
 TEXT: Final = 256 * 1024
 

@@ -23,7 +23,7 @@ from usersvc.domain.filters import (
     Value,
 )
 
-MAX_NODES: Final = 200
+MAX_CONDITIONS: Final = 200
 MAX_LEVELS: Final = 30
 
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
@@ -35,12 +35,12 @@ _OPERATORS: Final = {
 def to_filter(message: filter_pb2.Filter) -> Filter:
     """The filter in a message.
 
-    Refuses (INVALID_FILTER) a filter of more than MAX_LEVELS levels or MAX_NODES conditions, and
-    one in which a required part is not set.
+    Refuses (INVALID_FILTER) a filter of more than MAX_LEVELS levels or MAX_CONDITIONS conditions,
+    and one in which a required part is not set.
     """
     filter_ = _convert(message, MAX_LEVELS)
-    if sum(1 for _ in _nodes(filter_)) > MAX_NODES:
-        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_NODES} conditions.")
+    if sum(1 for _ in _conditions(filter_)) > MAX_CONDITIONS:
+        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_CONDITIONS} conditions.")
     return filter_
 
 
@@ -76,19 +76,21 @@ def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
 def _each(message: filter_pb2.AllOf | filter_pb2.AnyOf, levels: int) -> tuple[Filter, ...]:
     if not message.filters:
         raise Refusal(INVALID_FILTER, "The filter combines no conditions.")
-    if len(message.filters) > MAX_NODES:
-        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_NODES} conditions.")
+    if len(message.filters) > MAX_CONDITIONS:
+        raise Refusal(INVALID_FILTER, f"The filter has more than {MAX_CONDITIONS} conditions.")
     return tuple([_convert(each, levels - 1) for each in message.filters])
 
 
-def _nodes(filter_: Filter) -> Iterator[Filter]:
-    yield filter_
+def _conditions(filter_: Filter) -> Iterator[Filter]:
+    """The comparisons and presence tests in a filter."""
     match filter_:
         case AllOf(filters) | AnyOf(filters):
             for each in filters:
-                yield from _nodes(each)
+                yield from _conditions(each)
         case Not(inner) | ElementMatch(_, inner):
-            yield from _nodes(inner)
+            yield from _conditions(inner)
+        case _:
+            yield filter_
 
 
 def _comparison(message: filter_pb2.Comparison) -> Comparison:

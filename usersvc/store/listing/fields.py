@@ -70,7 +70,7 @@ class Repeated:
     condition: str = ""
     """The join condition that selects the resource's own elements, if `rows` does not."""
     key: str = ""
-    """An indexed condition for `value` equal to `{}`."""
+    """A SELECT of the ids of the resources with the `value` `{}`, which an index serves."""
     first: str = ""
     """The element to sort by; empty if the field cannot be sorted by."""
 

@@ -7,6 +7,7 @@ An unassigned field is NULL, and a condition on NULL is neither true nor false. 
 treat it as false. Only a negation needs `IS NOT TRUE` for that.
 """
 
+from collections.abc import Iterable
 from math import isfinite
 from typing import Final
 from uuid import UUID
@@ -21,10 +22,11 @@ from usersvc.domain.filters import (
     Filter,
     Moment,
     Not,
+    OneOf,
     Operator,
     Present,
 )
-from usersvc.store.listing.fields import Field, Kind, Repeated, Scope, split
+from usersvc.store.listing.fields import Field, Kind, Scope, split
 
 _RANGES: Final = {
     Operator.EQUAL: "=",
@@ -61,63 +63,62 @@ class Where:
         self.arguments.append(value)
         return f"${len(self.arguments)}"
 
-    def condition(self, filter_: Filter, scope: Scope, *, one: bool = False) -> str:
-        """A filter as an SQL condition. `one` is true if the id already selects a single resource.
-
-        Refuses UNKNOWN_FIELD and INVALID_FILTER.
-        """
+    def condition(self, filter_: Filter, scope: Scope) -> str:
+        """A filter as an SQL condition. Refuses UNKNOWN_FIELD and INVALID_FILTER."""
         match filter_:
-            case AllOf(filters):
-                one = one or any(map(_names_one, filters))
-                return (
-                    f"({' AND '.join([self.condition(each, scope, one=one) for each in filters])})"
-                )
-            case AnyOf(filters):
-                return (
-                    f"({' OR '.join([self.condition(each, scope, one=one) for each in filters])})"
-                )
+            case AllOf(filters) | AnyOf(filters):
+                word = " AND " if isinstance(filter_, AllOf) else " OR "
+                return f"({word.join([self.condition(each, scope) for each in filters])})"
             case Not(inner):
-                return f"({self.condition(inner, scope, one=one)} IS NOT TRUE)"
+                return f"({self.condition(inner, scope)} IS NOT TRUE)"
             case Comparison():
-                return self._comparison(filter_, scope, one)
+                return self._comparison(filter_, scope)
+            case OneOf():
+                return self._one_of(filter_, scope)
             case Present(name):
                 return _present(name, scope)
             case ElementMatch():
-                return self._element_match(filter_, scope, one)
+                return self._element_match(filter_, scope)
 
-    def _comparison(self, comparison: Comparison, scope: Scope, one: bool) -> str:
+    def _one_of(self, one_of: OneOf, scope: Scope) -> str:
+        name, values = one_of.field, one_of.values
+        field = scope.fields.get(name)
+        if field is None:
+            outer, inner = _element_field(name, scope)
+            return self._element_match(ElementMatch(outer, OneOf(inner, values)), scope)
+        match field.kind:
+            case Kind.ID | Kind.REFERENCE:
+                return f"{field.sql} = ANY({self.argument(canonical_ids(values))}::uuid[])"
+            case Kind.TEXT:
+                texts = f"{self.argument(list(values))}::text[]"
+                folded = f"ARRAY(SELECT fold(text) FROM unnest({texts}) AS text)"  # noqa: S608
+                return f'{field.compared} COLLATE "C" = ANY({folded})'
+            case Kind.EXACT_TEXT:
+                return f'{field.sql} COLLATE "C" = ANY({self.argument(list(values))}::text[])'
+            case _:
+                raise _incomparable(Comparison(name, Operator.EQUAL, values[0]))
+
+    def _comparison(self, comparison: Comparison, scope: Scope) -> str:
         field = scope.fields.get(comparison.field)
         if field is None:
-            return self._any_element(comparison, scope, one)
+            return self._any_element(comparison, scope)
         if field.prefix_index and comparison.operator is Operator.STARTS_WITH:
             return self._prefix(field, comparison)
         return self._compare(field, comparison)
 
-    def _any_element(self, comparison: Comparison, scope: Scope, one: bool) -> str:
-        outer, inner = split(comparison.field)
-        repeated = scope.repeated.get(outer)
-        if repeated is None or inner not in repeated.fields:
-            raise Refusal(UNKNOWN_FIELD, comparison.field, "a comparison", "filter")
+    def _any_element(self, comparison: Comparison, scope: Scope) -> str:
+        outer, inner = _element_field(comparison.field, scope)
         match = ElementMatch(outer, Comparison(inner, comparison.operator, comparison.value))
-        condition = self._element_match(match, scope, one)
+        condition = self._element_match(match, scope)
         if comparison.operator is Operator.NOT_EQUAL:
-            return f"(NOT ({repeated.present}) OR {condition})"
+            return f"(NOT ({scope.repeated[outer].present}) OR {condition})"
         return condition
 
-    def _element_match(self, match: ElementMatch, scope: Scope, one: bool) -> str:
+    def _element_match(self, match: ElementMatch, scope: Scope) -> str:
         repeated = scope.repeated.get(match.field)
         if repeated is None:
             raise Refusal(UNKNOWN_FIELD, match.field, "an element match", "filter")
-        exists = repeated.exists(self.condition(match.filter, Scope(repeated.fields)))
-        if one or not repeated.key:
-            return exists
-        keys = [self._key(repeated, value) for value in _required_values(match.filter)]
-        return f"({' AND '.join([*keys, exists])})"
-
-    def _key(self, repeated: Repeated, value: str) -> str:
-        if repeated.fields["value"].kind is not Kind.REFERENCE:
-            return repeated.key.format(self.argument(value))
-        return repeated.key.format(self.argument(UUID(value))) if _is_canonical(value) else "false"
+        return repeated.exists(self.condition(match.filter, Scope(repeated.fields)))
 
     def _prefix(self, field: Field, comparison: Comparison) -> str:
         """A range instead of LIKE, because only a range uses the index in a prepared statement."""
@@ -162,11 +163,9 @@ class Where:
             sql_operator = "LIKE"
             value = pattern.format(value.translate(_ESCAPES))
         right = self.argument(value) + "::text"
-        folded = f"fold({right})" if field.kind is Kind.TEXT else right
-        condition = f'{field.compared} {sql_operator} {folded} COLLATE "C"'
-        if field.has_hash_index and sql_operator == "=":
-            return f"(text_hash({field.sql}) = text_hash({right}) AND {condition})"
-        return condition
+        return (
+            equals(field, right) if sql_operator == "=" else _compared(field, sql_operator, right)
+        )
 
     def _compare_id(self, field: Field, operator: Operator, value: str) -> str:
         if operator not in _EQUALITY:
@@ -187,23 +186,31 @@ class Where:
         return f"{field.sql} {_sql_operator(operator)} {self.argument(moment.time)}"
 
 
-def is_selective(filter_: Filter, scope: Scope) -> bool:
-    """Whether an index finds the few resources that can match a filter."""
-    match filter_:
-        case AllOf(filters):
-            return any(is_selective(each, scope) for each in filters)
-        case AnyOf(filters):
-            return all(is_selective(each, scope) for each in filters)
-        case Comparison(name, Operator.EQUAL):
-            field = scope.fields.get(name)
-            outer, inner = split(name)
-            repeated = scope.repeated.get(outer) if inner == "value" else None
-            return bool(field and field.is_key) or bool(repeated and repeated.key)
-        case ElementMatch(name, inner_filter):
-            repeated = scope.repeated.get(name)
-            return bool(repeated and repeated.key) and bool(_required_values(inner_filter))
-        case _:
-            return False
+def equals(field: Field, right: str) -> str:
+    """The condition that a text equals another one, in a form that the field's index serves."""
+    condition = _compared(field, "=", right)
+    if field.has_hash_index:
+        return f"(text_hash({field.sql}) = text_hash({right}) AND {condition})"
+    return condition
+
+
+def canonical_ids(texts: Iterable[str]) -> list[UUID]:
+    """The ids among texts. No resource has any other text as its id."""
+    return [UUID(text) for text in texts if _is_canonical(text)]
+
+
+def _compared(field: Field, sql_operator: str, right: str) -> str:
+    folded = f"fold({right})" if field.kind is Kind.TEXT else right
+    return f'{field.compared} {sql_operator} {folded} COLLATE "C"'
+
+
+def _element_field(name: str, scope: Scope) -> tuple[str, str]:
+    """A repeated field and the field of its elements. Refuses UNKNOWN_FIELD."""
+    outer, inner = split(name)
+    repeated = scope.repeated.get(outer)
+    if repeated is None or inner not in repeated.fields:
+        raise Refusal(UNKNOWN_FIELD, name, "a comparison", "filter")
+    return outer, inner
 
 
 def _present(name: str, scope: Scope) -> str:
@@ -218,26 +225,6 @@ def _present(name: str, scope: Scope) -> str:
     if repeated is None or inner not in repeated.fields:
         raise Refusal(UNKNOWN_FIELD, name, "a filter", "filter")
     return repeated.exists(f"{repeated.fields[inner].sql} IS NOT NULL")
-
-
-def _names_one(filter_: Filter) -> bool:
-    match filter_:
-        case Comparison("id", Operator.EQUAL):
-            return True
-        case _:
-            return False
-
-
-def _required_values(filter_: Filter) -> list[str]:
-    """The values that `value` of an element must equal to satisfy a filter."""
-    conditions = filter_.filters if isinstance(filter_, AllOf) else (filter_,)
-    return [
-        condition.value
-        for condition in conditions
-        if isinstance(condition, Comparison)
-        and (condition.field, condition.operator) == ("value", Operator.EQUAL)
-        and isinstance(condition.value, str)
-    ]
 
 
 def _incomparable(comparison: Comparison) -> Refusal:

@@ -40,10 +40,7 @@ _MEMBERS: Final = Repeated(
     present=f"EXISTS (SELECT FROM group_members AS element WHERE {_OF_THIS_GROUP})",
     condition=_OF_THIS_GROUP,
     # Few groups contain the same member, even if the groups are large.
-    key=(
-        "group_id = ANY(ARRAY(SELECT group_id FROM group_members"
-        " WHERE organization_id = $1 AND member_id = {}))"
-    ),
+    key="SELECT group_id FROM group_members WHERE organization_id = $1 AND member_id = {}",
 )
 
 GROUPS: Final = Resource(

@@ -1,20 +1,23 @@
-"""The statements of lists. Only this module and filter_sql compose SQL text at run time."""
+"""The statements of lists. Only this module, keys and filter_sql compose SQL text at run time."""
 
 from chassis.errors import Refusal
 from usersvc.domain.errors import UNKNOWN_FIELD
-from usersvc.domain.filters import Filter, Order, Position, Query
+from usersvc.domain.filters import Filter, Order, Position, Query, merge_equal
 from usersvc.store.listing.fields import Field, Kind, Resource
 from usersvc.store.listing.filter_sql import Where
+from usersvc.store.listing.keys import source
 
 
 def page_statement(where: Where, query: Query, resource: Resource) -> str:
     """The statement for a page. It reads one extra row, which shows that there is another page."""
-    conditions = _conditions(where, query.filter, resource)
+    filter_ = merge_equal(query.filter) if query.filter else None
+    rows = source(where, filter_, resource)
+    conditions = _conditions(where, filter_, resource)
     if query.after is not None:
         conditions += f" AND {_after(where, query.order, query.after, resource)}"
     return f"""
         SELECT {resource.columns}, {order_field(query.order, resource).compared} AS order_key
-          FROM {resource.table}
+          FROM {rows}
          WHERE {conditions}
          ORDER BY {_order_by(query.order, resource)}
          LIMIT {where.argument(query.size + 1)} OFFSET {where.argument(query.skip)}
@@ -23,8 +26,9 @@ def page_statement(where: Where, query: Query, resource: Resource) -> str:
 
 def count_statement(where: Where, filter_: Filter | None, resource: Resource) -> str:
     """The statement that counts the resources that satisfy a filter."""
-    conditions = _conditions(where, filter_, resource)
-    return f"SELECT count(*) FROM {resource.table} WHERE {conditions}"  # noqa: S608
+    filter_ = merge_equal(filter_) if filter_ else None
+    rows = source(where, filter_, resource)
+    return f"SELECT count(*) FROM {rows} WHERE {_conditions(where, filter_, resource)}"  # noqa: S608
 
 
 def order_field(order: Order, resource: Resource) -> Field:

@@ -11,7 +11,8 @@ from chassis.database.pool import Database
 from usersvc.domain.filters import Filter, Order, Page, Position, Query
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.fields import Resource
-from usersvc.store.listing.filter_sql import Where, is_selective
+from usersvc.store.listing.filter_sql import Where
+from usersvc.store.listing.keys import keys_of
 from usersvc.store.listing.scans import Scan, Scans
 
 Row = Any  # asyncpg is untyped
@@ -57,7 +58,7 @@ class Lists:
         order: Order | None = None,
     ) -> list[Row]:
         """The rows of a count (`order` is None), or of a page."""
-        selective = filter_ is not None and is_selective(filter_, resource.scope)
+        selective = filter_ is not None and keys_of(filter_, resource.scope) is not None
         if selective or (filter_ is None and order is not None and order.field == "id"):
             async with self._database.connection() as db:
                 return await _rows(db, statement, where)

@@ -58,10 +58,9 @@ _ADDRESS: Final = _element(
 )
 
 # The index contains hashes of addresses. Two addresses may have the same hash, so the address is
-# compared as well. The condition uses an array, because PostgreSQL then uses the index below an OR.
-_HAS_ADDRESS: Final = (
-    "user_id = ANY(ARRAY(SELECT user_id FROM user_email"
-    " WHERE organization_id = $1 AND address_hash = address_hash({})))"
+# compared as well.
+_WITH_ADDRESS: Final = (
+    "SELECT user_id FROM user_email WHERE organization_id = $1 AND address_hash = address_hash({})"
 )
 
 # `groups` has no `key` condition. The members of a group are indexed in the order of users, so the
@@ -76,7 +75,7 @@ _GROUPS: Final = Repeated(
 
 _REPEATED: Final[Mapping[str, Repeated]] = MappingProxyType(
     {
-        "emails": json_elements("emails", _TYPED_VALUE, key=_HAS_ADDRESS),
+        "emails": json_elements("emails", _TYPED_VALUE, key=_WITH_ADDRESS),
         "phone_numbers": json_elements("phone_numbers", _TYPED_VALUE),
         "ims": json_elements("ims", _TYPED_VALUE),
         "photos": json_elements("photos", _EXACT_VALUE),

@@ -3,6 +3,7 @@
 import base64
 import json
 from hashlib import sha256
+from uuid import uuid4
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
@@ -256,8 +257,8 @@ def deep(levels: int) -> filter_pb2.Filter:
         negation(filter_pb2.Filter()),
         element("emails", filter_pb2.Filter()),
         deep(31),
-        all_of(*[present("title")] * 200),
-        any_of(*[all_of(*[present("title")] * 50)] * 4),
+        all_of(*[present("title")] * 201),
+        any_of(present("title"), *[all_of(*[present("title")] * 50)] * 4),
     ],
     ids=lambda filter_: str(filter_).replace("\n", " ")[:60],
 )
@@ -267,9 +268,46 @@ async def test_malformed_filter_is_refused(users, filter_):
 
 
 async def test_filter_at_depth_and_size_limits_is_accepted(users, five):
-    wide = any_of(*[compare("user_name", "EQUAL", "ann")] * 199)
+    wide = any_of(*[negation(negation(compare("user_name", "EQUAL", "ann")))] * 200)
     assert await user_names(users, wide) == ["Ann"]
     assert await user_names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
+
+
+async def test_filter_of_200_ids_finds_those_that_exist(users, five):
+    ids = [user.id for user in five[:3]] + [str(uuid4()) for _ in range(196)] + ["no id"]
+    wanted = any_of(*[compare("id", "EQUAL", each) for each in ids])
+    assert await user_names(users, wanted) == ["Eve", "dan", "Cat"]
+    assert (await list_users(users, wanted, count_total=True, page_size=2)).total_size == 3
+
+
+@pytest.mark.parametrize(
+    ("field", "texts"),
+    [
+        ("user_name", ["ANN", "eve"]),
+        ("external_id", ["x-Ann", "x-Eve", "X-BOB"]),
+        ("display_name", ["THE Ann", "the eve"]),
+        ("enterprise.employee_number", ["E-Ann", "e-EVE"]),
+        ("emails.value", ["ANN@acme.test", "eve@ACME.test"]),
+        ("title", ["BOSS OF Ann", "boss of eve"]),
+    ],
+)
+async def test_filter_of_several_texts_finds_each_user_once(users, field, texts):
+    for name in ("Ann", "bob", "Eve"):
+        await create(
+            users,
+            name,
+            external_id=f"x-{name}",
+            display_name=f"The {name}",
+            title=f"Boss of {name}",
+            emails=[TypedValue(value=f"{name}@acme.test"), TypedValue(value=f"{name}@corp.test")],
+            enterprise=EnterpriseUser(employee_number=f"E-{name}"),
+        )
+    wanted = any_of(*[compare(field, "EQUAL", text) for text in [*texts, *texts, "nobody"]])
+    assert await user_names(users, wanted) == ["Ann", "Eve"]
+    other = any_of(wanted, compare("user_name", "EQUAL", "bob"))
+    assert await user_names(users, other) == ["Ann", "bob", "Eve"]
+    both = all_of(wanted, compare("user_name", "EQUAL", "eve"))
+    assert await user_names(users, both) == ["Eve"]
 
 
 async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):

@@ -1,6 +1,7 @@
 """SCIM filters: parsing, printing, limits, and evaluation."""
 
 from datetime import UTC, datetime
+from uuid import uuid4
 
 import pytest
 
@@ -149,9 +150,9 @@ def test_printed_filter_parses_to_the_same_tree(tree):
         ("not title pr", '"not"'),
         ("title pr and", "ends; expected the name"),
         ("and title pr", '"and"'),
-        (f"title eq {'x' * 9000}", "9009 characters"),
+        (f"title eq {'x' * 13_000}", "13009 characters"),
         ("(" * 31 + "title pr" + ")" * 31, "30 levels"),
-        (" or ".join(["title pr"] * 200), "200 conditions"),
+        (" or ".join(["title pr"] * 201), "200 conditions"),
     ],
 )
 def test_invalid_filter_is_refused_with_a_detail_of_the_fault(text, mentions):
@@ -161,8 +162,10 @@ def test_invalid_filter_is_refused_with_a_detail_of_the_fault(text, mentions):
 
 def test_filter_at_each_limit_is_accepted():
     filters.parse(USER, "(" * 30 + "title pr" + ")" * 30)
-    filters.parse(USER, " or ".join(["title pr"] * 199))
-    filters.parse(USER, f'title eq "{"x" * (8192 - 11)}"')
+    filters.parse(USER, " or ".join(["not (title pr)"] * 200))
+    filters.parse(USER, f'title eq "{"x" * (12_288 - 11)}"')
+    for name in ("id", "externalId"):
+        filters.parse(USER, " or ".join([f'{name} eq "{uuid4()}"'] * 200))
 
 
 def test_detail_shortens_a_long_value():
