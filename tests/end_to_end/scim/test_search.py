@@ -67,7 +67,7 @@ async def test_filter_of_200_ids_fits_into_a_get_and_a_search(scim: Client, name
         assert (reply.status, reply.document["Resources"]) == (200, [user])
 
 
-async def test_the_root_answers_a_get_as_its_search(scim: Client):
+async def test_root_query_by_get_equals_root_search_request(scim: Client):
     created = await scim("POST", "/Users", person())
     user_name = created.document["userName"]
     filter_ = f'meta.resourceType eq "User" and userName eq "{user_name}"'

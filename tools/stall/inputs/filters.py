@@ -25,7 +25,7 @@ def _filter_of(unit: str, join: str, most: int) -> Body:
 
 COSTLY: Final[Mapping[str, Body]] = {
     "a filter of conditions": _filter_of('title co "ab"', " or ", 200),
-    "a filter of chosen values": _filter_of('emails[type eq "w" and value co "a"]', " or ", 100),
+    "a filter of value paths": _filter_of('emails[type eq "w" and value co "a"]', " or ", 100),
     "a filter of negated conditions": _filter_of('not (title co "ab")', " and ", 200),
     "a filter of conditions on values": _filter_of('emails.value co "ab"', " or ", 200),
     "a filter of conditions on groups": _filter_of('groups.display co "ab"', " or ", 200),
