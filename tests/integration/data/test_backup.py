@@ -5,6 +5,7 @@ import os
 import shutil
 import signal
 import subprocess
+import tempfile
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -99,15 +100,22 @@ async def digests(cluster: Cluster) -> dict[str, str]:
 
 
 @pytest.fixture
-def storage(tmp_path: Path) -> BackupStorage:
-    for folder in (tmp_path, *tmp_path.parents[:2]):
-        folder.chmod(0o711)  # PostgreSQL's account must be able to traverse them
-    return BackupStorage(tmp_path / "storage")
+def folder() -> Iterator[Path]:
+    """A folder that PostgreSQL's account may traverse. pytest's folders belong to one account."""
+    with tempfile.TemporaryDirectory(prefix="backup-") as name:
+        path = Path(name)
+        path.chmod(0o711)
+        yield path
 
 
 @pytest.fixture
-def clusters() -> Iterator[list[Cluster]]:
-    """A list of clusters, which are stopped at the end of the test."""
+def storage(folder: Path) -> BackupStorage:
+    return BackupStorage(folder / "storage")
+
+
+@pytest.fixture
+def clusters(folder: Path) -> Iterator[list[Cluster]]:
+    """A list of clusters, which are stopped before the folder is deleted."""
     started: list[Cluster] = []
     yield started
     for cluster in started:
@@ -115,8 +123,8 @@ def clusters() -> Iterator[list[Cluster]]:
 
 
 @pytest.fixture
-async def region(tmp_path: Path, storage: BackupStorage, clusters: list[Cluster]) -> Region:
-    cluster = Cluster(tmp_path / "first", settings=storage.archive_settings)
+async def region(folder: Path, storage: BackupStorage, clusters: list[Cluster]) -> Region:
+    cluster = Cluster(folder / "first", settings=storage.archive_settings)
     clusters.append(cluster)
     await asyncio.to_thread(cluster.start)
     storage.create(cluster)
@@ -143,7 +151,7 @@ def destroy(cluster: Cluster) -> None:
 
 
 async def test_destroyed_cluster_is_restored_with_archived_data(
-    region: Region, storage: BackupStorage, clusters: list[Cluster], tmp_path: Path
+    region: Region, storage: BackupStorage, clusters: list[Cluster], folder: Path
 ):
     first = region.cluster
     password = (first.folder / "superuser.password").read_text()
@@ -162,10 +170,10 @@ async def test_destroyed_cluster_is_restored_with_archived_data(
             token = reader.token
     await asyncio.to_thread(destroy, first)
 
-    restored = await asyncio.to_thread(storage.restore, tmp_path / "restored", password)
+    restored = await asyncio.to_thread(storage.restore, folder / "restored", password)
     clusters.append(restored)
     restored_to_time = await asyncio.to_thread(
-        storage.restore, tmp_path / "earlier", password, time_before_mistake
+        storage.restore, folder / "earlier", password, time_before_mistake
     )
     clusters.append(restored_to_time)
 

@@ -1,5 +1,6 @@
 """Messages to the services at their limits, and the functions that read them."""
 
+import asyncio
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -88,9 +89,13 @@ def _refusal(text: str) -> None:
     activities.mentions(to_refused(message))
 
 
+def _read_members(change: groups_pb2.MemberChange) -> None:
+    asyncio.run(to_change(change))
+
+
 MESSAGES: Final[Mapping[str, Reader]] = {
     "members": Reader(
-        to_change,
+        _read_members,
         {
             f"{what} {name}": make(text)
             for name, text in _IDS.items()
