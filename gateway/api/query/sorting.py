@@ -11,7 +11,7 @@ from gateway.scim.schema import AttributePath, ResourceType, Type, value_path
 NEWEST_FIRST: Final = "id desc"
 """The default order: the first page has the resources that were provisioned last."""
 LATEST_FIRST: Final = "update_time desc"
-"""The default order of a list filtered by lastModified: one index serves filter and order."""
+"""The default order of a list filtered by lastModified."""
 
 _RANGE_OPERATORS: Final = {Operator.GT, Operator.GE, Operator.LT, Operator.LE}
 _UNSORTABLE: Final = {"groups", "members", "schemas"}

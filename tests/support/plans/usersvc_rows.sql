@@ -8,12 +8,15 @@ CREATE TEMP TABLE organization AS
 SELECT organization, pg_temp.id('0a', organization, 0) AS organization_id,
        CASE organization WHEN 0 THEN 30000 ELSE 30 END AS size,
        CASE organization WHEN 0 THEN 5000 ELSE 10 END AS groups
-  FROM generate_series(0, 1000) AS organization;
+  FROM generate_series(0, 1000) AS organization
+ ORDER BY organization = 0; -- the large one is provisioned last
 
 CREATE TEMP TABLE person AS
 SELECT organization, organization_id, number, groups, pg_temp.id('0b', organization, number) AS id,
        'user' || number || '@o' || organization || '.test' AS name,
-       '2026-01-01Z'::timestamptz + number * interval '1 s' AS time,
+       '2026-01-01Z'::timestamptz + number * interval '1 s'
+       + CASE organization WHEN 0 THEN interval '1 day' ELSE organization * interval '40 s' END
+       AS time,
        number % 10 = 1 AS tenth
   FROM organization, generate_series(1, size) AS number;
 

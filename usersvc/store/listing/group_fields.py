@@ -14,7 +14,7 @@ _FIELDS: Final = MappingProxyType(
     {
         "id": Field("group_id", Kind.ID, nullable=False, is_key=True, in_order=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
-        "update_time": Field("update_time", Kind.TIME, nullable=False, in_order=True),
+        "update_time": Field("update_time", Kind.TIME, nullable=False),
         "display_name": Field(
             "display_name",
             Kind.TEXT,

@@ -19,7 +19,7 @@ _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
     {
         "id": Field("user_id", Kind.ID, nullable=False, is_key=True, in_order=True),
         "create_time": Field("create_time", Kind.TIME, nullable=False),
-        "update_time": Field("update_time", Kind.TIME, nullable=False, in_order=True),
+        "update_time": Field("update_time", Kind.TIME, nullable=False),
         "user_name": Field(
             "user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True, in_order=True
         ),

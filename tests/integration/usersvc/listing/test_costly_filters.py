@@ -114,13 +114,14 @@ async def test_sorting_all_users_without_index_is_a_scan(database):
     lists = limited(database, number=0)
     served = [
         await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
-        for field in ("id", "user_name", "update_time")
+        for field in ("id", "user_name")
     ]
 
-    with raises_refusal(OVERLOADED):
-        await lists.page(Query(UUID(ACME), 3, order=Order("title")), USERS, dict)
+    for field in ("title", "update_time"):
+        with raises_refusal(OVERLOADED):
+            await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
 
-    assert [len(page.items) for page in served] == [3, 3, 3]
+    assert [len(page.items) for page in served] == [3, 3]
 
 
 @pytest.mark.parametrize(
