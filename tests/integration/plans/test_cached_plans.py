@@ -41,5 +41,5 @@ async def test_plan_made_for_empty_table_stays_an_index_scan(db: asyncpg.Connect
         "PREPARE watermark (bigint) AS SELECT max(number) FROM changes WHERE number <= $1"
     )
     plan = await db.fetchval("EXPLAIN (FORMAT json) EXECUTE watermark (7)")
-    assert "changes_number_idx" in plan
+    assert "_number_idx" in plan
     assert "Seq Scan" not in plan
