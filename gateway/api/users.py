@@ -24,11 +24,12 @@ from gateway.convert.user import (
     clearable_fields,
     from_assignments,
     from_user,
+    meta,
     to_user,
     user_fields,
 )
 from gateway.http.response_memory import MEBIBYTE, MEMORY_PER_LISTED_BYTE
-from gateway.http.responses import ScimResponse, resource_response
+from gateway.http.responses import ScimResponse, resource_headers, resource_response
 from gateway.limits.rejections import RejectedError
 from gateway.scim import resource
 from gateway.scim.errors import too_many
@@ -177,7 +178,7 @@ class Users:
                 user=user,
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
-                view=user_view,
+                view=pb.USER_VIEW_BASIC if request.omits_body else user_view,
                 max_bytes=MAX_BATCHED_RESPONSE_BYTES,
             ),
             request.origin,
@@ -292,6 +293,9 @@ def _to_document(request: ScimRequest, user: pb.User) -> Resource:
 def _response(
     request: ScimRequest, projection: Projection, user: pb.User, status: int = 200
 ) -> ScimResponse:
+    if request.omits_body:
+        headers = resource_headers({"meta": meta(user, request.base_url)})
+        return ScimResponse(status, headers=headers)
     document = _to_document(request, user)
     return resource_response(projection.apply(document), document, status)
 

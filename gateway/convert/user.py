@@ -174,14 +174,19 @@ def from_user(user: pb.User, base_url: str, user_type: ResourceType) -> Resource
         resource.update(extensions)
     if user.groups:
         resource["groups"] = [_membership(group, base_url) for group in user.groups]
-    resource["meta"] = {
+    resource["meta"] = meta(user, base_url)
+    return resource
+
+
+def meta(user: pb.User, base_url: str) -> Resource:
+    """The `meta` of a user."""
+    return {
         "resourceType": "User",
         "created": timestamp_text(user.create_time),
         "lastModified": timestamp_text(user.update_time),
         "version": etag_header(user.etag),
         "location": f"{base_url}/Users/{user.id}",
     }
-    return resource
 
 
 def _membership(group: pb.GroupMembership, base_url: str) -> Resource:
