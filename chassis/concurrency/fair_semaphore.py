@@ -84,6 +84,13 @@ class FairSemaphore:
             return
         await self._wait(name)
 
+    def try_acquire(self, name: str) -> bool:
+        """Take a slot if one is free and no caller waits, whatever its name."""
+        if self.waiting or not self._free or not self._may_take(name):
+            return False
+        self._take(name)
+        return True
+
     def release(self, name: str) -> None:
         """Return a slot."""
         self._free += 1

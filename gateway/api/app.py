@@ -194,6 +194,8 @@ class ScimEndpoint:
             ),
             body_bytes=len(state.body.data) if state.body else 0,
             offload=lambda function: self._offload(state, function),
+            is_client_gone=lambda: request.transport is None or request.transport.is_closing(),
+            extra_slots=_ExtraSlots(self._admission, caller.organization_id, state.meter),
         )
 
     async def _offload(self, state: "_RequestState", function: Callable[[], Result]) -> Result:
@@ -259,6 +261,26 @@ class _RequestState:
         """Parse the body; {} if the request has none."""
         self.parsed = {} if self.body is None else self.body.document()
         return self.parsed
+
+
+class _ExtraSlots:
+    """The slots of an organization, and the meter of one request."""
+
+    __slots__ = ("_admission", "_meter", "_organization_id")
+
+    def __init__(self, admission: AdmissionControl, organization_id: str, meter: CpuMeter) -> None:
+        self._admission = admission
+        self._organization_id = organization_id
+        self._meter = meter
+
+    def try_acquire(self) -> bool:
+        return self._admission.try_acquire_extra(self._organization_id)
+
+    def release(self) -> None:
+        self._admission.release(self._organization_id)
+
+    def measure(self, part: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return self._meter.measure(part)
 
 
 def _within_reserved_memory(response: ScimResponse, state: _RequestState) -> ScimResponse:

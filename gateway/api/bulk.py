@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from typing import Any, Final, TypeVar
 
 from chassis.observability.log import Logger
+from gateway.api.concurrent_steps import ConcurrentSteps
 from gateway.api.request import MAX_INLINE_BYTES, RefusedPart, ScimRequest
 from gateway.api.routing import RouteTable, path_segments
 from gateway.http.responses import Document, ScimResponse, document_response
@@ -15,6 +16,8 @@ from gateway.scim.bulk.plan import plan as plan_steps
 from gateway.scim.bulk.request import BulkRequest, Operation
 from gateway.scim.bulk.request import parse as parse_bulk
 from gateway.scim.bulk.response import Result, bulk_response
+from gateway.scim.bulk.schedule import Schedule
+from gateway.scim.bulk.schedule import schedule as schedule_steps
 from gateway.scim.errors import ScimError, describe, invalid_value
 from gateway.scim.patch import PATCH_OP_URN
 from gateway.scim.responses import dumps
@@ -28,7 +31,10 @@ Seconds = Callable[[], float]
 
 
 class Bulk:
-    """Executes bulk requests on the resources of a route table, one operation after another."""
+    """Executes bulk requests on the resources of a route table.
+
+    Operations run at the same time if the results are as if they ran one after another.
+    """
 
     def __init__(self, resources: RouteTable, log: Logger, seconds: Seconds) -> None:
         self._resources = resources
@@ -98,6 +104,7 @@ class _Plan:
 
     bulk_request: BulkRequest
     steps: Sequence[Step]
+    schedule: Schedule
     referrers: Referrers
     sizes: Sequence[int]
     """The size of each operation's data, in bytes of JSON."""
@@ -107,11 +114,14 @@ class _Plan:
         """Parse and plan a bulk request; refuses what `gateway.scim.bulk.request.parse` refuses."""
         bulk_request = parse_bulk(document)
         operations = bulk_request.operations
+        steps = plan_steps(operations)
+        bodies = [dumps(each.data) for each in operations]
         return cls(
             bulk_request,
-            plan_steps(operations),
+            steps,
+            schedule_steps(bulk_request, steps, bodies),
             Referrers(operations),
-            [len(dumps(each.data)) for each in operations],
+            [len(each) for each in bodies],
         )
 
 
@@ -123,6 +133,7 @@ class _Execution:
         self._request = request
         self._bulk_request = plan.bulk_request
         self._steps = plan.steps
+        self._schedule = plan.schedule
         self._sizes = plan.sizes
         self._end = end
         self._ids: dict[str, str] = {}
@@ -135,18 +146,21 @@ class _Execution:
 
     async def results(self) -> list[Result]:
         """Execute the plan, at most until failOnErrors; results in the order of the request."""
-        for step in self._steps:
-            if self._has_failed_enough():
-                break
-            match step:
-                case Run():
-                    await self._run(step)
-                case Complete():
-                    await self._complete(step)
+        await ConcurrentSteps(self._schedule, self._execute, self._request.extra_slots).run()
         for index in await self._undo(self._incomplete, None):
-            # Operations that failOnErrors left incomplete count as not started.
+            # Operations that were left incomplete count as not started.
             del self._results[index]
         return [result for _, result in sorted(self._results.items())]
+
+    async def _execute(self, number: int) -> None:
+        """Execute a step, unless failOnErrors operations failed or the client is gone."""
+        if self._has_failed_enough() or self._request.is_client_gone():
+            return
+        match self._steps[number]:
+            case Run() as step:
+                await self._run(step)
+            case Complete() as step:
+                await self._complete(step)
 
     def _has_failed_enough(self) -> bool:
         limit = self._bulk_request.fail_on_errors

@@ -1,6 +1,6 @@
 """A SCIM request as routes receive it."""
 
-from collections.abc import AsyncGenerator, Callable, Mapping
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
 
@@ -40,6 +40,35 @@ class Offload(Protocol):
     async def __call__(self, function: Callable[[], Result]) -> Result:
         """Return the result of the function. Refuses RejectedError (503) if the queue is full."""
         ...
+
+
+class ExtraSlots(Protocol):
+    """Slots of the organization for parts of a request that run beside its first part."""
+
+    def try_acquire(self) -> bool:
+        """Take a slot if one is free and no request waits for it."""
+        ...
+
+    def release(self) -> None:
+        """Return a slot."""
+        ...
+
+    def measure(self, part: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        """Run a coroutine and charge its CPU time to the organization."""
+        ...
+
+
+class NoExtraSlots:
+    """Lets parts run only one after another."""
+
+    def try_acquire(self) -> bool:
+        return False
+
+    def release(self) -> None:
+        raise AssertionError("no slot was acquired")
+
+    def measure(self, part: Coroutine[Any, Any, None]) -> Awaitable[None]:
+        return part
 
 
 async def inline(function: Callable[[], Result]) -> Result:
@@ -85,6 +114,9 @@ class ScimRequest:
     body_bytes: int = 0
     """The size of the body, or of this part of a bulk request."""
     offload: Offload = inline
+    extra_slots: ExtraSlots = field(default_factory=NoExtraSlots)
+    is_client_gone: Callable[[], bool] = lambda: False
+    """Whether the connection is closed, so that nobody will read the response."""
 
     @property
     def organization_id(self) -> str:

@@ -105,6 +105,13 @@ class AdmissionControl:
             self._limiter.refund(organization_id)
             raise
 
+    def try_acquire_extra(self, organization_id: str) -> bool:
+        """Take one more slot for a request that has one, if a slot is free and no request waits.
+
+        The rate is not charged; `charge_requests` does that for the parts of a request.
+        """
+        return self._slots.try_acquire(organization_id)
+
     def _check_room(self, organization_id: str) -> None:
         """Refuse a request before its preparation if there is no slot and no room in the queue."""
         if not self._slots.would_admit(organization_id):

@@ -12,6 +12,7 @@ ALLOWED = {
     "chassis/batching/loader.py": "runs one statement, for the calls that wait for it",
     "chassis/rpc/rotating_channel.py": "_Generation._close_if_idle: closes one replaced channel",
     "chassis/concurrency/single_flight.py": "runs one call, shared by all that wait for it",
+    "gateway/api/concurrent_steps.py": "runs the operations of one bulk request",
     "gateway/backend/batching/stream.py": "reads, writes and ends one short-lived stream",
     "usersvc/rpc/batching/stream.py": "runs the calls of one stream, which end with it",
 }

@@ -1,17 +1,23 @@
 """The gateway's SCIM endpoint in this process, on a real socket."""
 
+import hashlib
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import grpc
+from cloudacademy.keys.v1 import keys_pb2
+from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 
+from chassis.clock import Clock, system_clock
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability.log import Logger
 from gateway.api.app import ScimEndpoint, application
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import RouteTable
-from gateway.auth.authenticator import Authenticator
+from gateway.auth.authenticator import Authenticator, Caller
+from gateway.auth.failed_auth import FailedAuthLimiter
+from gateway.auth.key_cache import KeyCache
 from gateway.backend.schemas import SchemaClient
 from gateway.http.body import BodyMemory
 from gateway.http.compute_worker import ComputeWorker
@@ -26,6 +32,17 @@ _UNLIMITED = Rate(1e6, 10**6)
 _CONCURRENT_REQUESTS = 64
 
 
+def authenticator(
+    token: str, caller: Caller, keysvc: grpc.aio.Channel, clock: Clock = system_clock
+) -> Authenticator:
+    """An authenticator that has verified a token already."""
+    cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
+    cache.apply(keys_pb2.WatchKeysResponse())
+    digest = hashlib.sha256(token.encode()).digest()
+    cache.put(digest, caller, caller.organization_id, None, cache.generation())
+    return Authenticator(KeyServiceStub(keysvc), cache, FailedAuthLimiter(10), {}, clock)
+
+
 @asynccontextmanager
 async def serving(
     table: RouteTable,
@@ -34,9 +51,11 @@ async def serving(
     *,
     log: Logger,
     refusals: RefusalLog,
+    rate: Rate = _UNLIMITED,
+    slots: int = _CONCURRENT_REQUESTS,
 ) -> AsyncIterator[tuple[str, int]]:
     """Serve these routes as `gateway.wiring` does; yields the host and the port."""
-    slots = FairSemaphore(_CONCURRENT_REQUESTS, no_slot, batched_release=True)
+    semaphore = FairSemaphore(slots, no_slot, batched_release=True)
     endpoint = ScimEndpoint(
         table,
         authenticator,
@@ -44,7 +63,7 @@ async def serving(
         "http://127.0.0.1",
         log=log,
         refusal_log=refusals,
-        admission=AdmissionControl(RateLimiter(_UNLIMITED), slots, RejectionStats(log)),
+        admission=AdmissionControl(RateLimiter(rate), semaphore, RejectionStats(log)),
         bodies=BodyMemory(),
         worker=ComputeWorker(),
         memory=ResponseMemory(),

@@ -329,3 +329,21 @@ async def test_a_waiter_cancelled_as_it_is_displaced_adds_no_slot(turns: int):
     assert (slots.in_use, slots.waiting) == (0, 0)
     assert holders.order.count("one") == 3
     assert holders.order.count("three") == 1
+
+
+async def test_try_acquire_takes_a_free_slot_within_the_share():
+    slots = FairSemaphore(4, Full)
+    assert [slots.try_acquire("acme") for _ in range(3)] == [True, True, False]
+    assert [slots.try_acquire("initech") for _ in range(3)] == [True, True, False]
+    slots.release("acme")
+    assert slots.try_acquire("acme")
+    assert slots.in_use == 4
+
+
+async def test_try_acquire_takes_no_slot_while_a_caller_waits():
+    slots = FairSemaphore(4, Full, share=2)
+    holders = Holders(slots)
+    await holders.send("acme", 3)  # two hold slots, one waits for its share
+    assert not slots.try_acquire("initech")
+    await holders.end_all()
+    assert slots.try_acquire("initech")

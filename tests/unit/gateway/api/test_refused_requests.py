@@ -1,7 +1,6 @@
 """Refused requests: their responses, and their entries in the provisioning log."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -10,20 +9,16 @@ from datetime import UTC, datetime
 import aiohttp
 import grpc
 import structlog
-from cloudacademy.keys.v1 import keys_pb2
-from cloudacademy.keys.v1.keys_pb2_grpc import KeyServiceStub
 from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc, schemas_pb2, schemas_pb2_grpc
 
 from gateway.api.app import PREFIX
 from gateway.api.request import RefusedPart, ScimRequest
 from gateway.api.routing import Endpoint, RouteTable
-from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import FailedAuthLimiter
-from gateway.auth.key_cache import KeyCache
+from gateway.auth.authenticator import Caller
 from gateway.http.responses import ScimResponse
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
-from tests.support.scim_endpoint import serving
+from tests.support.scim_endpoint import authenticator, serving
 from tests.support.servers import listening
 
 ACME = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
@@ -111,16 +106,11 @@ async def gateway(clock: Callable[[], datetime] = now) -> AsyncIterator[Gateway]
     )
     async with serving_grpc(services) as channel:
         refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), clock, log)
-        cache: KeyCache[Caller] = KeyCache(lambda: 0.0)
-        cache.apply(keys_pb2.WatchKeysResponse())
-        digest = hashlib.sha256(TOKEN.encode()).digest()
-        cache.put(digest, Caller(ACME, KEY_ID), ACME, None, cache.generation())
-        limiter = FailedAuthLimiter(10)
         table = RouteTable(
             {"Users": Endpoint({"POST": refuse}), "Bulk": Endpoint({"POST": refuse_parts})}
         )
-        authenticator = Authenticator(KeyServiceStub(channel), cache, limiter, {}, now)
-        async with serving(table, authenticator, channel, log=log, refusals=refusals) as address:
+        known = authenticator(TOKEN, Caller(ACME, KEY_ID), channel, now)
+        async with serving(table, known, channel, log=log, refusals=refusals) as address:
             url = "http://{}:{}".format(*address) + PREFIX
             yield Gateway(url, services, refusals, lines)
 
