@@ -30,14 +30,14 @@ from chassis.rpc.server import Server
 from usersvc.background.feed import ChangeFeed
 from usersvc.background.retention import Step, trim
 from usersvc.domain.session_token import RandomBytes
-from usersvc.rpc.activities import ActivitiesServicer
+from usersvc.rpc.activities import ActivityServicer
 from usersvc.rpc.authorization import CALLERS
-from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
-from usersvc.rpc.changes import STREAM_SECONDS, ChangesServicer
-from usersvc.rpc.groups import GroupsServicer
-from usersvc.rpc.schemas import SchemasServicer
-from usersvc.rpc.sessions import SessionsServicer
-from usersvc.rpc.users import UsersServicer
+from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
+from usersvc.rpc.changes import STREAM_SECONDS, ChangeServicer
+from usersvc.rpc.groups import GroupServicer
+from usersvc.rpc.schemas import SchemaServicer
+from usersvc.rpc.sessions import SessionServicer
+from usersvc.rpc.users import UserServicer
 from usersvc.settings import Settings
 from usersvc.store.activities import ActivityStore
 from usersvc.store.change_partitions import ChangePartitions
@@ -91,7 +91,7 @@ async def serve(
             metrics=metrics,
             tracing=traces,
             logged_fields=("organization_id",),
-            batch_methods=CARRIERS,
+            batch_methods=BATCH_METHODS,
             stream_seconds=stream_seconds,
             write_seconds=write_seconds,
         )
@@ -139,8 +139,8 @@ class Stores:
 
 def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: Stop) -> None:
     """Add the services whose calls may come in batches, and the batch service."""
-    users = UsersServicer(stores.users, stores.schemas, clock)
-    groups = GroupsServicer(stores.groups, clock)
+    users = UserServicer(stores.users, stores.schemas, clock)
+    groups = GroupServicer(stores.groups, clock)
     users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
     groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
     server.dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
@@ -152,13 +152,13 @@ def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: St
 def _add_services(
     server: Server, stores: Stores, feed: ChangeFeed, clock: Clock, random_bytes: RandomBytes
 ) -> None:
-    schemas = SchemasServicer(stores.schemas, clock)
+    schemas = SchemaServicer(stores.schemas, clock)
     schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
-    sessions = SessionsServicer(stores.sessions, clock, random_bytes)
+    sessions = SessionServicer(stores.sessions, clock, random_bytes)
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
-    changes = ChangesServicer(feed, stores.changes)
+    changes = ChangeServicer(feed, stores.changes)
     changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
-    activities = ActivitiesServicer(stores.activities, clock)
+    activities = ActivityServicer(stores.activities, clock)
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
 
 

@@ -31,7 +31,7 @@ CYCLES_BEFORE: Final = timedelta(days=7)
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class ActivitiesServicer(activity_pb2_grpc.ActivityServiceServicer):
+class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
     """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: ActivityStore, clock: Clock) -> None:

@@ -43,7 +43,7 @@ Value = TypeVar("Value")
 Message = TypeVar("Message")
 
 
-class ChangesServicer(changes_pb2_grpc.ChangeServiceServicer):
+class ChangeServicer(changes_pb2_grpc.ChangeServiceServicer):
     """Converts requests to domain values, reads the feed or the store, and converts the results."""
 
     def __init__(self, feed: ChangeFeed, store: ChangeStore) -> None:

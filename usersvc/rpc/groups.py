@@ -34,7 +34,7 @@ MAX_MEMBERS_SIZE: Final = 10_000
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class GroupsServicer(groups_pb2_grpc.GroupServiceServicer):
+class GroupServicer(groups_pb2_grpc.GroupServiceServicer):
     """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: GroupStore, clock: Clock) -> None:

@@ -1,4 +1,4 @@
-"""The SchemaService of the contract."""
+"""The servicer of SchemaService."""
 
 from typing import Any, TypeAlias
 
@@ -14,14 +14,14 @@ from usersvc.store.schemas import SchemaStore
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class SchemasServicer(schemas_pb2_grpc.SchemaServiceServicer):
+class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
     """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: SchemaStore, clock: Clock) -> None:
         self._store = store
         self._clock = clock
 
-    async def CreateSchema(  # noqa: N802 - the contract's name
+    async def CreateSchema(  # noqa: N802 - the name in the proto file
         self, request: schemas_pb2.CreateSchemaRequest, context: Context
     ) -> schemas_pb2.CreateSchemaResponse:
         """Add a schema."""

@@ -18,7 +18,7 @@ from usersvc.store.sessions import SessionStore
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class SessionsServicer(sessions_pb2_grpc.SessionServiceServicer):
+class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
     """Creates and parses tokens. The store keeps only their digests."""
 
     def __init__(self, store: SessionStore, clock: Clock, random_bytes: RandomBytes) -> None:

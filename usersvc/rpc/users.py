@@ -38,7 +38,7 @@ WITH_GROUPS: Final = users_pb2.USER_VIEW_WITH_GROUPS
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
 
-class UsersServicer(users_pb2_grpc.UserServiceServicer):
+class UserServicer(users_pb2_grpc.UserServiceServicer):
     """Converts requests to domain values, calls the store, and converts the results to messages."""
 
     def __init__(self, store: UserStore, schemas: SchemaStore, clock: Clock) -> None:

@@ -40,9 +40,9 @@ from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.provisioning_log.writer import RefusalLog
-from usersvc.rpc.groups import GroupsServicer
-from usersvc.rpc.schemas import SchemasServicer
-from usersvc.rpc.users import UsersServicer
+from usersvc.rpc.groups import GroupServicer
+from usersvc.rpc.schemas import SchemaServicer
+from usersvc.rpc.users import UserServicer
 from usersvc.store.groups import GroupStore
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
@@ -83,12 +83,12 @@ async def serve(stop: process.Stop) -> None:
         lists, schemas, notifier = Lists(database), SchemaStore(database), Notifier()
         users, groups = UserClient(unconnected), GroupClient(unconnected)
         schema_client = SchemaClient(unconnected)
-        direct = Direct(UsersServicer(UserStore(database, lists, notifier), schemas, system_clock))
+        direct = Direct(UserServicer(UserStore(database, lists, notifier), schemas, system_clock))
         users._stub = users._unbatched_stub = direct
         groups._stub = groups._unbatched_stub = Direct(
-            GroupsServicer(GroupStore(database, lists, notifier), system_clock)
+            GroupServicer(GroupStore(database, lists, notifier), system_clock)
         )
-        schema_client._stub = Direct(SchemasServicer(schemas, system_clock))
+        schema_client._stub = Direct(SchemaServicer(schemas, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
         failed_auth_limiter = FailedAuthLimiter(settings.unknown_keys)

@@ -1,4 +1,4 @@
-"""The BatchService of the contract."""
+"""The servicer of BatchService."""
 
 import asyncio
 from collections.abc import AsyncIterator
@@ -9,7 +9,7 @@ from cloudacademy.batch.v1 import batch_pb2, batch_pb2_grpc
 
 from usersvc.rpc.batching.stream import BatchStream, Context, Dispatcher
 
-CARRIERS: Final = frozenset({"/cloudacademy.batch.v1.BatchService/StreamCalls"})
+BATCH_METHODS: Final = frozenset({"/cloudacademy.batch.v1.BatchService/StreamCalls"})
 
 
 class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
@@ -19,7 +19,7 @@ class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
         self._dispatcher = dispatcher
         self._stop = stop
 
-    async def StreamCalls(  # noqa: N802 - the contract's name
+    async def StreamCalls(  # noqa: N802 - the name in the proto file
         self, requests: AsyncIterator[batch_pb2.StreamCallsRequest], context: Context
     ) -> AsyncIterator[batch_pb2.StreamCallsResponse]:
         """Carry out calls as they arrive."""

@@ -32,9 +32,9 @@ from gateway.backend.batching.dispatcher import CALLS_PER_STREAM, MAX_STREAMS, B
 from tests.support.servers import listening
 from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field
 from tests.support.waiting import eventually, pace, quiescent
-from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
+from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
 from usersvc.rpc.batching.stream import MAX_PENDING, BatchStream
-from usersvc.rpc.users import UsersServicer
+from usersvc.rpc.users import UserServicer
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.users import UserStore
@@ -103,12 +103,12 @@ async def serving(users_url: str, clock) -> AsyncIterator[Region]:
         "call_seconds", "active_calls", "calls", "rpc_method", "status", "error_type"
     )
     interceptor = ServerInterceptor(
-        log, None, calls, logged_fields=("organization_id",), batch_methods=CARRIERS
+        log, None, calls, logged_fields=("organization_id",), batch_methods=BATCH_METHODS
     )
     server, dispatcher = grpc.aio.server(interceptors=[interceptor]), LocalDispatcher(interceptor)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Notifier())
-        users = UsersServicer(store, SchemaStore(database), clock)
+        users = UserServicer(store, SchemaStore(database), clock)
         add_UserServiceServicer_to_server(users, server)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         add_BatchServiceServicer_to_server(BatchServicer(dispatcher, stop), server)

@@ -23,8 +23,8 @@ from chassis.rpc.local_dispatcher import LocalDispatcher
 from tests.support.servers import listening
 from tests.support.usersvc.serving import usersvc_process
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY
-from usersvc.rpc.batching.servicer import CARRIERS, BatchServicer
-from usersvc.rpc.users import UsersServicer
+from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
+from usersvc.rpc.users import UserServicer
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.users import UserStore
@@ -52,12 +52,12 @@ async def test_each_batched_call_has_a_log_entry_and_the_stream_has_none(users_u
     interceptor = ServerInterceptor(
         structlog.wrap_logger(None, processors=[capture]),
         logged_fields=("organization_id",),
-        batch_methods=CARRIERS,
+        batch_methods=BATCH_METHODS,
     )
     server, dispatcher = grpc.aio.server(interceptors=[interceptor]), LocalDispatcher(interceptor)
     async with Database(users_url, "test") as database:
         store = UserStore(database, Lists(database), Notifier())
-        users = UsersServicer(store, SchemaStore(database), clock)
+        users = UserServicer(store, SchemaStore(database), clock)
         dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
         add_BatchServiceServicer_to_server(BatchServicer(dispatcher, asyncio.Event()), server)
         async with (
