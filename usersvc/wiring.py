@@ -28,7 +28,7 @@ from chassis.process import Stop
 from chassis.rpc.interceptor import WRITE_SECONDS
 from chassis.rpc.server import Server
 from usersvc.background.feed import ChangeFeed
-from usersvc.background.retention import Step, trim
+from usersvc.background.retention import Step, run_retention
 from usersvc.domain.session_token import RandomBytes
 from usersvc.rpc.activities import ActivityServicer
 from usersvc.rpc.authorization import CALLERS
@@ -43,8 +43,8 @@ from usersvc.store.activities import ActivityStore
 from usersvc.store.change_partitions import ChangePartitions
 from usersvc.store.changes import ChangeStore, Listener
 from usersvc.store.groups import GroupStore
-from usersvc.store.idempotency import RequestStore
-from usersvc.store.identities import IdentityStore
+from usersvc.store.idempotency import CreateRequestStore
+from usersvc.store.identities import DeletedIdentityStore
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.sessions import SessionStore
@@ -102,7 +102,9 @@ async def serve(
         retention_steps = _retention_steps(stores)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
-        tasks.start("retention", lambda: trim(retention_steps, clock, log, stop), drain_event=stop)
+        tasks.start(
+            "retention", lambda: run_retention(retention_steps, clock, log, stop), drain_event=stop
+        )
         await server.run(stop)
 
 
@@ -117,8 +119,8 @@ class Stores:
     changes: ChangeStore
     change_partitions: ChangePartitions
     activities: ActivityStore
-    create_requests: RequestStore
-    deleted_identities: IdentityStore
+    create_requests: CreateRequestStore
+    deleted_identities: DeletedIdentityStore
 
     @classmethod
     def on(cls, database: Database, feed_database: Database, notifier: Notifier) -> "Stores":
@@ -132,8 +134,8 @@ class Stores:
             changes=ChangeStore(feed_database),
             change_partitions=ChangePartitions(feed_database),
             activities=ActivityStore(database),
-            create_requests=RequestStore(database),
-            deleted_identities=IdentityStore(database),
+            create_requests=CreateRequestStore(database),
+            deleted_identities=DeletedIdentityStore(database),
         )
 
 
@@ -166,8 +168,8 @@ def _retention_steps(stores: Stores) -> Mapping[str, Step]:
     """The steps that delete expired rows, by the kind of row."""
     return {
         "changes": stores.change_partitions.maintain,
-        "refusals": stores.activities.trim,
-        "create requests": stores.create_requests.trim,
-        "sessions": stores.sessions.trim,
-        "deleted identities": stores.deleted_identities.trim,
+        "refusals": stores.activities.delete_expired,
+        "create requests": stores.create_requests.delete_expired,
+        "sessions": stores.sessions.delete_expired,
+        "deleted identities": stores.deleted_identities.delete_expired,
     }

@@ -10,7 +10,7 @@ from chassis.concurrency.waiting import wait_for_event
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
 
-EVERY_SECONDS: Final = 60.0
+INTERVAL_SECONDS: Final = 60.0
 BATCHES: Final = 50
 """The most batches of one step in a pass. Further expired rows wait for the next pass."""
 
@@ -18,35 +18,35 @@ Step: TypeAlias = Callable[[datetime], Awaitable[int]]
 """Deletes a batch of expired rows. Returns the number deleted, 0 when none is left."""
 
 
-async def trim(
+async def run_retention(
     steps: Mapping[str, Step],
     clock: Clock,
     log: Logger,
     stop: asyncio.Event,
-    every_seconds: float = EVERY_SECONDS,
+    interval_seconds: float = INTERVAL_SECONDS,
 ) -> None:
-    """Run every step each minute until `stop` is set.
+    """Run every step once a minute until `stop` is set.
 
-    Every replica runs this. A step that fails is repeated a minute later. An unexpected error is
-    raised after all other steps have run.
+    Every replica runs this. If the database is unavailable, the step runs again a minute later. An
+    unexpected error is raised after all other steps have run.
     """
-    while not await wait_for_event(stop, every_seconds):
-        faults: list[Exception] = []
-        for what, step in steps.items():
+    while not await wait_for_event(stop, interval_seconds):
+        errors: list[Exception] = []
+        for name, step in steps.items():
             try:
-                await trim_once(step, clock)
+                await run_step(step, clock)
             except DatabaseUnavailable as error:
                 log.warning(
-                    "retention failed", target=what, error_type=type(error.__cause__).__name__
+                    "retention failed", target=name, error_type=type(error.__cause__).__name__
                 )
             except Exception as error:  # noqa: BLE001 - it is raised below
-                log.warning("retention failed", target=what, error_type=type(error).__name__)
-                faults.append(error)
-        if faults:
-            raise ExceptionGroup("retention failed", faults)
+                log.warning("retention failed", target=name, error_type=type(error).__name__)
+                errors.append(error)
+        if errors:
+            raise ExceptionGroup("retention failed", errors)
 
 
-async def trim_once(step: Step, clock: Clock) -> None:
+async def run_step(step: Step, clock: Clock) -> None:
     """Run one step until no expired row is left, at most BATCHES times."""
     for _ in range(BATCHES):
         if not await step(clock()):

@@ -43,7 +43,7 @@ Row = Any  # asyncpg is untyped
 
 
 class ActivityStore:
-    """Reads and writes the log. Every statement is limited to one organization, except `trim`."""
+    """Reads and writes the log of one organization at a time, except for `delete_expired`."""
 
     def __init__(self, database: Database, scans: Scans | None = None) -> None:
         self._database = database
@@ -96,7 +96,7 @@ class ActivityStore:
         rows = await self._scans.fetch(scan, self._database.connection())
         return [Cycle(*row) for row in rows]
 
-    async def trim(self, now: datetime) -> int:
+    async def delete_expired(self, now: datetime) -> int:
         """Delete some refusals that are too old or too many. Returns the number deleted."""
         async with self._database.connection() as db:
             dropped: int = await db.fetchval(_TRIM, now - RETENTION, TRIM_ROWS)

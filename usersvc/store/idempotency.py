@@ -1,7 +1,7 @@
 """The table of idempotent create requests (aip.dev/155).
 
-The row is the first statement of the create's transaction, so a concurrent repetition of the
-request waits for the result.
+A create inserts its row in the first statement of its transaction, so a concurrent repetition of
+the request waits for the result.
 """
 
 from datetime import datetime
@@ -15,31 +15,34 @@ from chassis.errors import Refusal
 from usersvc.domain.errors import REQUEST_ID_REUSED
 from usersvc.domain.idempotency import RETENTION, CreateRequest
 
-BATCH: Final = 1_000
+BATCH_ROWS: Final = 1_000
 """The number of rows that one statement deletes."""
-_FIRST: Final = UUID(int=0)
+_BEFORE_ALL: Final = UUID(int=0)
+"""Sorts before the id of every organization."""
 
 
-class RequestStore:
+class CreateRequestStore:
     """Deletes expired create requests."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def trim(self, now: datetime) -> int:
+    async def delete_expired(self, now: datetime) -> int:
         """Delete the expired requests. Returns the number deleted."""
-        organization_id, trimmed, before = _FIRST, 0, now - RETENTION
+        organization_id, deleted, before = _BEFORE_ALL, 0, now - RETENTION
         async with self._database.connection() as db:
             while organization_id := await db.fetchval(_NEXT_ORGANIZATION, organization_id):
-                while count := await db.fetchval(_TRIM, organization_id, before, BATCH):
-                    trimmed += count
-        return trimmed
+                while count := await db.fetchval(
+                    _DELETE_EXPIRED, organization_id, before, BATCH_ROWS
+                ):
+                    deleted += count
+        return deleted
 
 
 async def begin(db: asyncpg.Connection, request: CreateRequest, now: datetime) -> UUID | None:
-    """Begin a create. Returns the id that the same request created before, or None.
+    """Begin a create. Returns the id of the resource that the same request created before, or None.
 
-    Refuses REQUEST_ID_REUSED if a different request had the id.
+    Refuses REQUEST_ID_REUSED if the request id belongs to a different request.
     """
     digest, resource_id = await db.fetchrow(
         _BEGIN,
@@ -65,11 +68,11 @@ async def end(db: asyncpg.Connection, request: CreateRequest, resource_id: UUID)
 
 # --- statements -------------------------------------------------------------------------
 
-# The update changes nothing. It waits for a concurrent create with the same id.
+# The update changes nothing, but it waits for a concurrent create with the same request id.
 _BEGIN: Final = """
-    INSERT INTO create_requests AS known (organization_id, request_id, digest, create_time)
+    INSERT INTO create_requests AS existing (organization_id, request_id, digest, create_time)
     VALUES ($1, $2, $3, $4)
-    ON CONFLICT ON CONSTRAINT create_requests_pkey DO UPDATE SET digest = known.digest
+    ON CONFLICT ON CONSTRAINT create_requests_pkey DO UPDATE SET digest = existing.digest
     RETURNING digest, resource_id
 """
 
@@ -81,8 +84,8 @@ _NEXT_ORGANIZATION: Final = """
      LIMIT 1
 """
 
-_TRIM: Final = """
-    WITH trimmed AS (
+_DELETE_EXPIRED: Final = """
+    WITH deleted AS (
         DELETE FROM create_requests
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM create_requests
@@ -90,5 +93,5 @@ _TRIM: Final = """
                                  LIMIT $3))
         RETURNING request_id
     )
-    SELECT count(*) FROM trimmed
+    SELECT count(*) FROM deleted
 """

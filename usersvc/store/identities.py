@@ -1,7 +1,7 @@
 """The tables of linked identities (object identifier to user) and of deleted identities.
 
-Each statement except `trim` is limited to one organization. Callers that link or delete a user must
-hold the lock of the user.
+Each statement except `delete_expired` is limited to one organization. Callers that link or delete a
+user must hold the lock of the user.
 """
 
 from collections.abc import Sequence
@@ -20,22 +20,22 @@ from usersvc.domain.users import User
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
-BATCH: Final = 1_000
+BATCH_ROWS: Final = 1_000
 
 
-class IdentityStore:
+class DeletedIdentityStore:
     """Deletes expired rows of deleted identities."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def trim(self, now: datetime) -> int:
-        """Delete some expired rows. Returns the number deleted."""
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete a batch of expired rows. Returns the number deleted."""
         async with self._database.connection() as db:
-            trimmed: int = await db.fetchval(
-                _TRIM, now - sessions.DELETED_IDENTITY_RETENTION, BATCH
+            deleted: int = await db.fetchval(
+                _DELETE_EXPIRED, now - sessions.DELETED_IDENTITY_RETENTION, BATCH_ROWS
             )
-        return trimmed
+        return deleted
 
 
 async def lock_candidates(
@@ -78,7 +78,10 @@ async def remember_deleted(
     names: Sequence[str],
     now: datetime,
 ) -> None:
-    """Store the digests of a user's names and link before the user is deleted."""
+    """Store the digests of a user's names and link, so that no sign-in creates the user again.
+
+    Call it before the user is deleted.
+    """
     await db.execute(_REMEMBER_DELETED, organization_id, user_id, names, now)
 
 
@@ -101,7 +104,7 @@ async def is_deleted(
 
 
 async def _candidate(db: asyncpg.Connection, user: User) -> Candidate:
-    """A locked user with its link, read after the lock because the link may have changed before."""
+    """A locked user and its link, which is read after locking because it could change before."""
     linked_to = await db.fetchval(
         """
         SELECT object_identifier
@@ -115,7 +118,7 @@ async def _candidate(db: asyncpg.Connection, user: User) -> Candidate:
 
 # --- statements -------------------------------------------------------------------------
 
-# Two rows suffice: more than one match is refused.
+# Two rows suffice, because more than one match is refused.
 _LOCK_HOLDERS: Final = f"""
     SELECT {COLUMNS}
       FROM users
@@ -150,9 +153,9 @@ _REMEMBER_DELETED: Final = """
        DO UPDATE SET delete_time = excluded.delete_time
 """
 
-# SKIP LOCKED: replicas that trim at the same time delete different rows.
-_TRIM: Final = """
-    WITH trimmed AS (
+# SKIP LOCKED: replicas that run this at the same time delete different rows.
+_DELETE_EXPIRED: Final = """
+    WITH deleted AS (
         DELETE FROM deleted_identities
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM deleted_identities
@@ -162,5 +165,5 @@ _TRIM: Final = """
                                    FOR UPDATE SKIP LOCKED))
         RETURNING true
     )
-    SELECT count(*) FROM trimmed
+    SELECT count(*) FROM deleted
 """

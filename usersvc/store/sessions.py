@@ -1,7 +1,7 @@
 """The tables of sessions, sign-in links and accepted assertions.
 
-Each statement except those of `trim` is limited to one organization. A transaction locks a user
-before a session or link, in the same order as deletion and deactivation, to avoid deadlocks.
+Each statement except those of `delete_expired` is limited to one organization. A transaction locks
+a user before a session or link, as deletion and deactivation do, to avoid deadlocks.
 """
 
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
 Row = Any  # asyncpg is untyped
-BATCH: Final = 1_000
+BATCH_ROWS: Final = 1_000
 _ATTEMPTS: Final = 3
 
 
@@ -70,7 +70,7 @@ class SessionStore:
         """
         expire_time = now + sessions.LINK_LIFETIME
         async with self._database.transaction() as db:
-            user = await _locked(db, token.organization_id, user_id)
+            user = await _lock_user(db, token.organization_id, user_id)
             if user is None:
                 raise Refusal(USER_NOT_FOUND, user_id)
             sessions.check_active(user)
@@ -122,8 +122,8 @@ class SessionStore:
         USER_NAME_TAKEN and SIGN_IN_CONFLICT.
         """
         async with self._database.transaction() as db:
-            await _accept(db, assertion)
-            outcome = await _outcome(
+            await _accept_assertion(db, assertion)
+            outcome = await _sign_in_with_retries(
                 db, assertion.identity, token, now, origin, create_missing=create_missing
             )
         self._notifier.notify()
@@ -169,18 +169,20 @@ class SessionStore:
             row = await db.fetchrow(_SELECT_SAME_NAME, organization_id, user_name)
         return None if row is None else user_rows.user(row)
 
-    async def trim(self, now: datetime) -> int:
-        """Delete some expired rows. Returns the number deleted."""
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete a batch of expired rows of each table. Returns the number deleted."""
         async with self._database.connection() as db:
-            removed = [
-                await db.fetchval(_TRIM_SESSIONS, now, BATCH),
-                await db.fetchval(_TRIM_LINKS, now, BATCH),
-                await db.fetchval(_TRIM_ASSERTIONS, now - sessions.ASSERTION_RETENTION, BATCH),
+            deleted = [
+                await db.fetchval(_DELETE_EXPIRED_SESSIONS, now, BATCH_ROWS),
+                await db.fetchval(_DELETE_EXPIRED_LINKS, now, BATCH_ROWS),
+                await db.fetchval(
+                    _DELETE_EXPIRED_ASSERTIONS, now - sessions.ASSERTION_RETENTION, BATCH_ROWS
+                ),
             ]
-        return sum(removed)
+        return sum(deleted)
 
 
-async def _accept(db: asyncpg.Connection, assertion: Assertion) -> None:
+async def _accept_assertion(db: asyncpg.Connection, assertion: Assertion) -> None:
     accepted = await db.fetchval(
         """
         INSERT INTO taken_assertions (organization_id, assertion_digest, expire_time)
@@ -194,7 +196,7 @@ async def _accept(db: asyncpg.Connection, assertion: Assertion) -> None:
         raise Refusal(ASSERTION_REPLAYED)
 
 
-async def _outcome(
+async def _sign_in_with_retries(
     db: asyncpg.Connection,
     identity: Identity,
     token: Token,
@@ -203,7 +205,10 @@ async def _outcome(
     *,
     create_missing: bool,
 ) -> SignInResult | Refusal:
-    """The new session, or the refusal; a refused sign-in writes nothing."""
+    """The new session or the refusal. A refused sign-in writes nothing.
+
+    Repeats a sign-in that conflicts with another transaction.
+    """
     outcome: SignInResult | Refusal | None = None
     for _ in range(_ATTEMPTS):
         try:
@@ -212,11 +217,11 @@ async def _outcome(
                     db, identity, token, now, origin, create_missing=create_missing
                 )
         except Refusal as refusal:
-            # Another transaction created or linked the user: the next attempt matches that user.
+            # Another transaction created or linked the user. The next attempt matches that user.
             if refusal.kind not in (USER_NAME_TAKEN, LINKED_MEANWHILE):
                 return refusal
             outcome = refusal
-    assert outcome is not None  # noqa: S101 - there was an attempt
+    assert outcome is not None  # noqa: S101 - each attempt returns or sets it
     return outcome
 
 
@@ -260,11 +265,11 @@ async def _make_administrator(
     sessions.check_active(user)
     if not row["administrator"]:
         profile = sessions.with_administrator(user.profile)
-        user = await _write(db, user, profile, now, origin)
+        user = await _write_locked(db, user, profile, now, origin)
     return AdministratorResult(user, created=False)
 
 
-async def _write(
+async def _write_locked(
     db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User:
     written = await user_store.write(db, user, profile, now, origin)
@@ -273,7 +278,7 @@ async def _write(
     return written
 
 
-async def _locked(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User | None:
+async def _lock_user(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User | None:
     row = await db.fetchrow(_LOCK_USER, organization_id, user_id)
     return None if row is None else user_rows.user(row)
 
@@ -363,9 +368,9 @@ _USE: Final = """
       FROM found LEFT JOIN extended ON true
 """
 
-# Replicas that trim at the same time take different rows.
-_TRIM_SESSIONS: Final = """
-    WITH removed AS (
+# SKIP LOCKED: replicas that run this at the same time delete different rows.
+_DELETE_EXPIRED_SESSIONS: Final = """
+    WITH deleted AS (
         DELETE FROM sessions
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM sessions
@@ -375,8 +380,12 @@ _TRIM_SESSIONS: Final = """
                                    FOR UPDATE SKIP LOCKED))
         RETURNING true
     )
-    SELECT count(*) FROM removed
+    SELECT count(*) FROM deleted
 """
 
-_TRIM_LINKS: Final = _TRIM_SESSIONS.replace("FROM sessions", "FROM sign_in_links")
-_TRIM_ASSERTIONS: Final = _TRIM_SESSIONS.replace("FROM sessions", "FROM taken_assertions")
+_DELETE_EXPIRED_LINKS: Final = _DELETE_EXPIRED_SESSIONS.replace(
+    "FROM sessions", "FROM sign_in_links"
+)
+_DELETE_EXPIRED_ASSERTIONS: Final = _DELETE_EXPIRED_SESSIONS.replace(
+    "FROM sessions", "FROM taken_assertions"
+)

@@ -216,7 +216,8 @@ CASES = [
         streams_end_with_the_process, services=USERSVC,
     ),
     Case(
-        "usersvc", "retention", SessionStore, "trim", old_changes_are_dropped, services=USERSVC
+        "usersvc", "retention", SessionStore, "delete_expired",
+        old_changes_are_dropped, services=USERSVC,
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),

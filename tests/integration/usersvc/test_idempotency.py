@@ -30,8 +30,8 @@ from tests.support.usersvc.user_calls import (
     update,
 )
 from tests.support.waiting import eventually
-from usersvc.background.retention import Step, trim
-from usersvc.store.idempotency import RequestStore
+from usersvc.background.retention import Step, run_retention
+from usersvc.store.idempotency import CreateRequestStore
 
 
 def a_user(
@@ -194,12 +194,12 @@ async def requests(users) -> list[users_pb2.CreateUserRequest]:
 
 
 def steps(database: Database) -> dict[str, Step]:
-    return {"create requests": RequestStore(database).trim}
+    return {"create requests": CreateRequestStore(database).delete_expired}
 
 
 async def delete_expired(users_url: str, clock: Clock) -> int:
     async with Database(users_url, "test") as database:
-        return await RequestStore(database).trim(clock())
+        return await CreateRequestStore(database).delete_expired(clock())
 
 
 async def test_request_ids_are_kept_for_a_day(users, users_url, clock, requests):
@@ -225,7 +225,7 @@ async def test_expired_requests_are_deleted_until_the_process_stops(
     clock.advance(hours=25)
     stop, log = asyncio.Event(), structlog.wrap_logger(structlog.ReturnLogger())
     async with Database(users_url, "test") as database:
-        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(run_retention(steps(database), clock, log, stop, 0.01))
         await eventually(lambda: db.fetchval("SELECT NOT EXISTS (SELECT FROM create_requests)"))
         stop.set()
         await task
@@ -235,7 +235,7 @@ async def test_retention_continues_after_database_failure(clock):
     stop, capture = asyncio.Event(), LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
     async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:
-        task = asyncio.create_task(trim(steps(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(run_retention(steps(database), clock, log, stop, 0.01))
         await eventually(lambda: len(capture.entries) >= 2)
         stop.set()
         await task

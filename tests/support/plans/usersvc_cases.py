@@ -412,7 +412,7 @@ SESSION_CASES: Final = (
     Case("sessions.SessionStore.create_link", lambda o: (o.id, b"new", o.user_id(9), LATER), 25),
     Case("sessions.SessionStore.sign_in_with_link", lambda o: (o.id, digest_of(o.user_id(11))), 10),
     Case("sessions.SessionStore.end", lambda o: (o.id, digest_of(o.user_id(11))), 10),
-    Case("sessions._accept", lambda o: (o.id, b"new", LATER), 20),
+    Case("sessions._accept_assertion", lambda o: (o.id, b"new", LATER), 20),
 )  # fmt: skip
 
 SCHEMA_CASES: Final = (
@@ -430,7 +430,7 @@ SCHEMA_CASES: Final = (
     Case("schemas.SchemaStore.delete 2", lambda o: (o.id, "urn:x:unused"), 10),
     Case("idempotency._BEGIN", lambda o: (o.id, o.user_id(9), b"x", NOW), 20),
     Case("idempotency._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
-    Case("idempotency._TRIM", lambda o: (o.id, NOW - timedelta(days=400), 1000), 10),
+    Case("idempotency._DELETE_EXPIRED", lambda o: (o.id, NOW - timedelta(days=400), 1000), 10),
     Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 25),
     Case("members.lock_nesting", lambda o: (o.id, 1), 10),
 )
@@ -476,7 +476,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "groups._MEMBER_CHANGES": _PART,
     "groups._update": _PART,
     "id_lookups.look_up": _PART,
-    "identities._TRIM": _RETENTION,
+    "identities._DELETE_EXPIRED": _RETENTION,
     "listing.keys._ids": _PART,
     "listing.keys._ids 2": _PART,
     "listing.keys._ids 3": _PART,
@@ -484,8 +484,8 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "listing.lists.Lists._custom_plans": _NO_ROWS,
     "lookups._by_keys": _PART,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",
-    "sessions._TRIM_SESSIONS": _RETENTION,
-    "sessions._TRIM_LINKS": _RETENTION,
-    "sessions._TRIM_ASSERTIONS": _RETENTION,
+    "sessions._DELETE_EXPIRED_SESSIONS": _RETENTION,
+    "sessions._DELETE_EXPIRED_LINKS": _RETENTION,
+    "sessions._DELETE_EXPIRED_ASSERTIONS": _RETENTION,
 }  # fmt: skip
 """The statements without a case, with the reason."""

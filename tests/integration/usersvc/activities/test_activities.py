@@ -403,8 +403,8 @@ async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
 
     async with Database(users_url, "test") as database:
         store = ActivityStore(database)
-        assert await store.trim(clock.now + timedelta(days=26)) == 3
-        assert await store.trim(clock.now) == 0
+        assert await store.delete_expired(clock.now + timedelta(days=26)) == 3
+        assert await store.delete_expired(clock.now) == 0
 
     assert [each.request_id for each in await list_activities(activities)] == ["4", "3"]
     assert len(await list_activities(activities, GLOBEX)) == 1

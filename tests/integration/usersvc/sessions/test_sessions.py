@@ -307,12 +307,12 @@ async def count_rows(db) -> list[int]:
 @pytest.fixture
 async def delete_expired(users_url, clock, db, monkeypatch):
     """Advance the clock, delete expired rows in small batches, and count the remaining rows."""
-    monkeypatch.setattr(session_store, "BATCH", 2)
+    monkeypatch.setattr(session_store, "BATCH_ROWS", 2)
 
     async def delete_expired(**by: float) -> list[int]:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await retention.trim_once(SessionStore(database, Notifier()).trim, clock)
+            await retention.run_step(SessionStore(database, Notifier()).delete_expired, clock)
         return await count_rows(db)
 
     return delete_expired

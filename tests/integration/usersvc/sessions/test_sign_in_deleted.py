@@ -24,7 +24,7 @@ from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, list_
 from tests.support.waiting import eventually
 from usersvc.background import retention
 from usersvc.store import identities
-from usersvc.store.identities import IdentityStore
+from usersvc.store.identities import DeletedIdentityStore
 
 
 def digest(identity: str, organization_id: str = ACME) -> bytes:
@@ -174,12 +174,12 @@ async def test_concurrent_deletions_of_one_person_do_not_deadlock(sessions, user
 async def test_deletion_is_remembered_for_90_days(
     sessions, users, clock, *, db, users_url, monkeypatch
 ):
-    monkeypatch.setattr(identities, "BATCH", 2)
+    monkeypatch.setattr(identities, "BATCH_ROWS", 2)
 
     async def delete_expired(**by: float) -> int:
         clock.advance(**by)
         async with Database(users_url, "usersvc") as database:
-            await retention.trim_once(IdentityStore(database).trim, clock)
+            await retention.run_step(DeletedIdentityStore(database).delete_expired, clock)
         return len(await digests(db))
 
     for number in range(5):
