@@ -33,16 +33,15 @@ BATCH_SIZE: Final = 200
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The next changes of a stream, and the reader's cursors before and after them."""
+    """The next changes of a stream, and the reader's cursors before (`start`) and after them."""
 
     changes: list[Change]
     start: ChangeCursor
-    """The cursor before these changes."""
-    cursor: ChangeCursor
+    end: ChangeCursor
 
 
 class _Reader:
-    """One stream, which is notified when there may be changes for it."""
+    """One open stream. Its notifier is notified when there may be changes for it."""
 
     def __init__(self, organization_id: UUID | None) -> None:
         self.organization_id = organization_id
@@ -104,8 +103,8 @@ class ChangeFeed:
         The first batch comes at once. Later batches come with new changes, or empty as heartbeats.
         Refuses INVALID_CHANGE_TOKEN, CHANGES_TRIMMED and DatabaseUnavailable.
         """
-        with self._reader(organization_id) as reader:
-            cursor, due = await self._start(organization_id, token), 0.0
+        with self._registered_reader(organization_id) as reader:
+            cursor, heartbeat_time = await self._start(organization_id, token), 0.0
             loop = asyncio.get_running_loop()
             while not self._ended:
                 watermark = await self._current_watermark()
@@ -113,11 +112,11 @@ class ChangeFeed:
                 changes, cursor = await self._store.changes_after(
                     cursor, watermark.horizon, BATCH_SIZE
                 )
-                if changes or loop.time() >= due:
+                if changes or loop.time() >= heartbeat_time:
                     yield Batch(changes, start, cursor)
-                    due = loop.time() + HEARTBEAT_SECONDS
+                    heartbeat_time = loop.time() + HEARTBEAT_SECONDS
                 if cursor.number >= watermark.horizon:
-                    await reader.notifier.wait(max(0.0, due - loop.time()))
+                    await reader.notifier.wait(max(0.0, heartbeat_time - loop.time()))
 
     async def _start(self, organization_id: UUID | None, token: str) -> ChangeCursor:
         watermark = await self._store.watermark()
@@ -131,12 +130,12 @@ class ChangeFeed:
         # CONNECT_SECONDS is long enough for `follow` to connect or reconnect.
         if self._watermark is None and not await wait_for_event(self._connected, CONNECT_SECONDS):
             raise DatabaseUnavailable
-        if self._watermark is None:  # lost again
+        if self._watermark is None:  # the connection was lost again
             raise DatabaseUnavailable
         return self._watermark
 
     @contextmanager
-    def _reader(self, organization_id: UUID | None) -> Iterator[_Reader]:
+    def _registered_reader(self, organization_id: UUID | None) -> Iterator[_Reader]:
         reader = _Reader(organization_id)
         self._readers.add(reader)
         try:
@@ -183,14 +182,14 @@ class ChangeFeed:
             self._connected.set()
             self._notify_readers(self._readers)
         elif watermark.horizon > before.horizon:
-            found = await self._store.organizations(before.horizon, watermark.horizon)
+            first_times = await self._store.organizations(before.horizon, watermark.horizon)
             self._watermark = watermark
-            if found:
-                self._lag = (self._clock() - min(found.values())).total_seconds()
+            if first_times:
+                self._lag = (self._clock() - min(first_times.values())).total_seconds()
             self._notify_readers(
                 reader
                 for reader in self._readers
-                if reader.organization_id is None or reader.organization_id in found
+                if reader.organization_id is None or reader.organization_id in first_times
             )
         else:
             self._lag = 0.0

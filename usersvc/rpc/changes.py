@@ -28,7 +28,7 @@ SNAPSHOT_SHARE: Final = 0.1
 """The share of the event loop that all snapshots have together while other calls need it."""
 SNAPSHOT_SECONDS: Final = 3600.0
 """The time limit for reading a snapshot: 5,000,000 users within `SNAPSHOT_SHARE`."""
-_COST_OF_CONVERSION: Final = 0.5
+_CONVERSION_SHARE: Final = 0.5
 """The part of a snapshot's CPU time that conversion takes. Decoding rows and encoding messages take
 the rest, which cannot be measured here."""
 STREAM_SECONDS: Final = {
@@ -38,7 +38,8 @@ STREAM_SECONDS: Final = {
 """The time limits of streams by method, which `chassis.rpc.interceptor` enforces."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
-Piece: TypeAlias = dict[str, Any]
+Part: TypeAlias = dict[str, Any]
+"""The fields of one response of a snapshot stream."""
 Value = TypeVar("Value")
 Message = TypeVar("Message")
 
@@ -76,51 +77,51 @@ class ChangeServicer(changes_pb2_grpc.ChangeServiceServicer):
     ) -> AsyncIterator[changes_pb2.ReadSnapshotResponse]:
         """Stream a snapshot of one organization."""
         organization_id = read_uuid("organization_id", request.organization_id)
-        async with aclosing(self._pieces(organization_id)) as pieces:
-            async for piece in pieces:
-                yield changes_pb2.ReadSnapshotResponse(**piece)
+        async with aclosing(self._snapshot_parts(organization_id)) as parts:
+            async for part in parts:
+                yield changes_pb2.ReadSnapshotResponse(**part)
 
     async def ReadFullSnapshot(  # noqa: N802
         self, request: changes_pb2.ReadFullSnapshotRequest, context: Context
     ) -> AsyncIterator[changes_pb2.ReadFullSnapshotResponse]:
         """Stream a snapshot of all organizations."""
-        async with aclosing(self._pieces(None)) as pieces:
-            async for piece in pieces:
-                yield changes_pb2.ReadFullSnapshotResponse(**piece)
+        async with aclosing(self._snapshot_parts(None)) as parts:
+            async for part in parts:
+                yield changes_pb2.ReadFullSnapshotResponse(**part)
 
-    async def _pieces(self, organization_id: UUID | None) -> AsyncGenerator[Piece, None]:
+    async def _snapshot_parts(self, organization_id: UUID | None) -> AsyncGenerator[Part, None]:
         with self._slot():
             async with (
                 self._store.snapshot(organization_id) as snapshot,
-                aclosing(self._contents(snapshot)) as pieces,
+                aclosing(self._content_parts(snapshot)) as parts,
             ):
-                async for piece in pieces:
-                    yield piece
+                async for part in parts:
+                    yield part
                 yield {"token": snapshot.cursor.token()}
 
-    async def _contents(self, snapshot: Snapshot) -> AsyncGenerator[Piece, None]:
-        async for users in self._converted(snapshot.users(), from_user):
+    async def _content_parts(self, snapshot: Snapshot) -> AsyncGenerator[Part, None]:
+        async for users in self._messages(snapshot.users(), from_user):
             remaining = users
             while remaining:
                 count = fitting(remaining)
                 yield {"users": remaining[:count]}
                 remaining = remaining[count:]
-        async for groups in self._converted(snapshot.groups(), from_group):
+        async for groups in self._messages(snapshot.groups(), from_group):
             yield {"groups": groups}
-        async for memberships in self._converted(snapshot.members(), from_membership):
+        async for memberships in self._messages(snapshot.members(), from_membership):
             yield {"memberships": memberships}
 
-    async def _converted(
+    async def _messages(
         self, pages: AsyncGenerator[list[Value], None], convert: Callable[[Value], Message]
     ) -> AsyncGenerator[list[Message], None]:
-        """The messages of each page. Rests after each page to keep to `SNAPSHOT_SHARE`."""
+        """The messages of each page. Pauses after each page to keep to `SNAPSHOT_SHARE`."""
         async with aclosing(pages):
             async for page in pages:
-                began = time.thread_time()
+                start = time.thread_time()
                 messages = [convert(value) for value in page]
-                worked = (time.thread_time() - began) / _COST_OF_CONVERSION
+                cpu_seconds = (time.thread_time() - start) / _CONVERSION_SHARE
                 yield messages
-                await self._share.rest(worked)
+                await self._share.rest(cpu_seconds)
 
     @contextmanager
     def _slot(self) -> Iterator[None]:

@@ -22,7 +22,7 @@ def from_batch(batch: Batch) -> Iterator[tuple[list[changes_pb2.Change], str]]:
     while (count := fitting(messages)) < len(messages):
         yield messages[:count], batch.start.after(messages[count - 1].number).token()
         messages = messages[count:]
-    yield messages, batch.cursor.token()
+    yield messages, batch.end.token()
 
 
 def from_change(change: Change) -> changes_pb2.Change:
