@@ -71,7 +71,7 @@ async def sign_in_link(context: CommandContext, arguments: Namespace) -> dict[st
 
 
 async def erase_person(context: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Erase a person. Report the erased rows, the remaining mentions and the data kept for a time.
+    """Erase a person. Report the erased rows, the remaining mentions and the data kept for now.
 
     Refuses (InvalidField) an `--also` name that is too short to identify one person.
     """
@@ -80,15 +80,15 @@ async def erase_person(context: CommandContext, arguments: Namespace) -> dict[st
         if len(name) < erasure.MIN_WORD_LENGTH:
             raise InvalidField("--also", f"is shorter than {erasure.MIN_WORD_LENGTH} characters")
     now = context.clock()
-    done = await context.erasures.erase(
+    result = await context.erasures.erase(
         organization_id, _id_or_user_name(arguments.user), arguments.also, now, OPERATOR
     )
     return {
-        "user_id": str(done.user_id or ""),
-        "erased": done.erased,
+        "user_id": str(result.user_id or ""),
+        "erased": result.erased,
         "still_named_by": {
-            "users": [str(user_id) for user_id in done.named_by_users],
-            "groups": [str(group_id) for group_id in done.named_by_groups],
+            "users": [str(user_id) for user_id in result.named_by_users],
+            "groups": [str(group_id) for group_id in result.named_by_groups],
         },
         "kept": {
             "feed": {"what": "the user id", "until": _day(now + RETENTION)},
@@ -111,7 +111,7 @@ def _day(time: datetime) -> str:
 
 
 async def renew_feed(context: CommandContext, arguments: Namespace) -> dict[str, object]:
-    """Invalidate every token of the change feed: after a restore, its changes may be gone."""
+    """Invalidate every token of the change feed, because a restore may have lost changes."""
     del arguments
     return {"feed_id": str(await context.changes.renew())}
 

@@ -15,7 +15,8 @@ from usersvc.domain.users import User
 BACKUP_RETENTION: Final = timedelta(days=30)
 """How long backups still contain erased data. The retention of backups in deploy/k8s is equal."""
 MIN_WORD_LENGTH: Final = 3
-"""A shorter name must match a whole text. Inside longer texts it would match too often."""
+"""The minimum length of a name to match inside a longer text. Shorter ones match only whole texts,
+because inside texts they would match too often."""
 
 _BETWEEN_ADDRESSES: Final = re.compile(r'[\s"<>,]+')
 _ESCAPE: Final = re.compile(r"\\(?:u([0-9A-Fa-f]{4})|(.))", re.DOTALL)
@@ -36,12 +37,12 @@ class Person:
 
 
 def unknown_person(user_id: UUID | None, names: Iterable[str]) -> Person:
-    """A person who has no user, or no longer has one; the operator supplies the names."""
+    """The person without a user, or whose user was deleted, with names from the operator."""
     identifiers = {*names, str(user_id) if user_id else ""}
     return Person(user_id, frozenset(filter(None, identifiers)))
 
 
-def person(user: User, linked_to: str, former: Iterable[str], names: Iterable[str]) -> Person:
+def person_of(user: User, linked_to: str, former: Iterable[str], names: Iterable[str]) -> Person:
     """The person of a user, with former values from the log and names from the operator."""
     profile = user.profile
     identifiers = {
@@ -68,9 +69,9 @@ def _addresses(text: str) -> list[str]:
 
 
 def spellings(names: Iterable[str]) -> list[str]:
-    """The names that are long enough, as plain text and escaped as in our own JSON.
+    """The names of at least MIN_WORD_LENGTH, as plain text and escaped as in our own JSON.
 
-    Our JSON escapes only the characters that it must.
+    Our JSON escapes only the characters that JSON requires.
     """
     long = [name for name in names if len(name) >= MIN_WORD_LENGTH]
     return sorted({*long, *(json.dumps(name, ensure_ascii=False)[1:-1] for name in long)})
@@ -99,12 +100,12 @@ def _unescaped(text: str) -> str:
 
 
 def _has_word(text: str, name: str) -> bool:
-    at = text.find(name)
-    while at >= 0:
-        end = at + len(name)
-        if not text[max(at - 1, 0) : at].isalnum() and not text[end : end + 1].isalnum():
+    start = text.find(name)
+    while start >= 0:
+        end = start + len(name)
+        if not text[max(start - 1, 0) : start].isalnum() and not text[end : end + 1].isalnum():
             return True
-        at = text.find(name, at + 1)
+        start = text.find(name, start + 1)
     return False
 
 

@@ -1,6 +1,6 @@
 """The reasons for which usersvc refuses a request, with their gRPC codes and texts.
 
-People read the texts: they say what was wrong and what to do.
+Administrators read the texts, so they say what was wrong and what to do.
 """
 
 from dataclasses import replace

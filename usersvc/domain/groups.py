@@ -12,9 +12,9 @@ from usersvc.domain import limits
 from usersvc.domain.errors import UNKNOWN_FIELD
 
 MAX_CHANGED_MEMBERS: Final = 100_000
-"""The most members that one request may name."""
+"""The maximum number of members in one request."""
 MAX_UNKNOWN_MEMBERS: Final = 1_000
-"""The most unknown members of a group: ids that belong to no user and no group."""
+"""The maximum number of unknown members of a group: ids that belong to no user and no group."""
 MAX_UNKNOWN_BYTES: Final = 200
 EVERYTHING: Final = "*"
 
@@ -87,8 +87,8 @@ class MemberChange:
 
     `remove` and `add` are UUIDs in canonical lower-case form. They stay text, because a change may
     name 100,000 of them, and `UUID` objects take ten times as long to create, compare and write.
-    `remove_texts` and `add_texts` are ids that are no UUIDs. With `keep_unknown`, ids to add that
-    belong to no user and no group become unknown members; otherwise they are refused.
+    `remove_texts` and `add_texts` are the ids that are not UUIDs. With `keep_unknown`, ids to add
+    that belong to no user and no group become unknown members; otherwise they are refused.
     """
 
     clear: bool = False
@@ -127,7 +127,7 @@ def check(profile: GroupProfile) -> None:
 def unknown_members_after(
     unknown: tuple[str, ...], change: MemberChange, unknown_ids: Iterable[str]
 ) -> tuple[str, ...]:
-    """The unknown members after a change. `unknown_ids` are the added ids that match nothing.
+    """The unknown members after a change. `unknown_ids` are the added UUIDs that match nothing.
 
     Refuses (InvalidField) too many unknown members, and ids that are too long.
     """

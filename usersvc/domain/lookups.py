@@ -8,9 +8,9 @@ from usersvc.domain.filters import Comparison, Operator, Query
 from usersvc.domain.users import User
 
 MAX_USERS: Final = 1_000
-"""The most ids or keys that one request may name."""
+"""The maximum number of ids or keys in one request."""
 MAX_MATCHES: Final = 10
-"""The most users that are returned for one external id."""
+"""The maximum number of users returned for one external id."""
 
 
 class KeyKind(Enum):

@@ -220,13 +220,15 @@ def check(profile: Profile) -> None:
         raise InvalidField("user", f"has more than {MAX_ELEMENTS_SIZE:,} characters in its lists")
 
 
-_KEYS: Final = frozenset(
+_INDEXED_FIELDS: Final = frozenset(
     {"user_name", "external_id", "display_name", "emails.value", "enterprise.manager"}
 )
 
 
 def _check_text(field: str, text: str) -> None:
-    limits.check(field, text, limits.MAX_KEY_BYTES if field in _KEYS else limits.MAX_TEXT_BYTES)
+    limits.check(
+        field, text, limits.MAX_KEY_BYTES if field in _INDEXED_FIELDS else limits.MAX_TEXT_BYTES
+    )
 
 
 def _check_elements(

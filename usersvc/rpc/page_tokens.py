@@ -21,10 +21,10 @@ from usersvc.store.listing.fields import Kind
 
 def digest(*parts: bytes) -> str:
     """The digest that identifies a query in its page tokens."""
-    whole = blake2b(digest_size=12)
+    hasher = blake2b(digest_size=12)
     for part in parts:
-        whole.update(len(part).to_bytes(8, "big") + part)
-    return whole.hexdigest()
+        hasher.update(len(part).to_bytes(8, "big") + part)
+    return hasher.hexdigest()
 
 
 def encode(query: str, position: Position) -> str:
@@ -32,7 +32,7 @@ def encode(query: str, position: Position) -> str:
     key = position.key
     if isinstance(key, datetime):
         key = key.isoformat()
-    elif isinstance(key, UUID):  # in the order by id, where key and id are the same
+    elif isinstance(key, UUID):  # sorted by id: the key is the id itself
         key = None
     text = json.dumps([query, str(position.id), key], separators=(",", ":"), ensure_ascii=False)
     return urlsafe_b64encode(text.encode()).decode()
@@ -40,10 +40,10 @@ def encode(query: str, position: Position) -> str:
 
 def decode(token: str, query: str, kind: Kind) -> Position:
     """The position in a token. Refuses (INVALID_PAGE_TOKEN) another query's token."""
-    with _refusing():
-        found, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
-        if found != query:
-            raise ValueError(found)
+    with _refuse_malformed():
+        token_query, last_id, key = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if token_query != query:
+            raise ValueError(token_query)
         return Position(_key(key, kind), UUID(last_id))
 
 
@@ -55,10 +55,10 @@ def encode_time(query: str, time: datetime, number: int) -> str:
 
 def decode_time(token: str, query: str) -> tuple[datetime, int]:
     """The time and number of the log entry in a token. Refuses as `decode` does."""
-    with _refusing():
-        found, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
-        if found != query or type(number) is not int or not 0 <= number < 2**63:
-            raise ValueError(found)
+    with _refuse_malformed():
+        token_query, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        if token_query != query or type(number) is not int or not 0 <= number < 2**63:
+            raise ValueError(token_query)
         parsed = _key(time, Kind.TIME)
         if not isinstance(parsed, datetime):
             raise TypeError(time)
@@ -66,7 +66,7 @@ def decode_time(token: str, query: str) -> tuple[datetime, int]:
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def _refuse_malformed() -> Iterator[None]:
     try:
         yield
     except (ValueError, TypeError, AttributeError, RecursionError, BinasciiError) as error:

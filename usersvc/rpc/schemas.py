@@ -56,5 +56,5 @@ class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
 
 
 def _urn(text: str) -> str:
-    """A URN to look for; what PostgreSQL cannot hold is found nowhere."""
+    """The URN to look up, without NUL characters, which PostgreSQL cannot store."""
     return text.replace("\0", "")

@@ -17,8 +17,9 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
 STATEMENT_SECONDS: Final = 3_600.0
-"""A statement reads the whole log of a month."""
+"""The time limit of a statement, which may read the log of a month."""
 MAX_NAMED: Final = 100
+"""The maximum number of reported users, and of groups, that still name the person."""
 
 
 class ErasureStore:
@@ -43,7 +44,7 @@ class ErasureStore:
         a person whose user was deleted before.
         """
         async with self._database.transaction() as db:
-            found = await _person(db, organization_id, id_or_user_name, also)
+            found = await _lock_person(db, organization_id, id_or_user_name, also)
             erased = await _erase(db, organization_id, found, now, origin)
         self._notifier.notify()
         await self._vacuum()
@@ -59,7 +60,7 @@ class ErasureStore:
             await db.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}", timeout=STATEMENT_SECONDS)
 
 
-async def _person(
+async def _lock_person(
     db: asyncpg.Connection, organization_id: UUID, id_or_user_name: UUID | str, also: Sequence[str]
 ) -> Person:
     """Find the person and lock the user, so that no transaction adds the user to a group."""
@@ -72,8 +73,8 @@ async def _person(
         )
     user = user_rows.user(row)
     linked_to = await db.fetchval(_LINKED_TO, organization_id, user.user_id)
-    former = await db.fetch(_FORMER, organization_id, user.user_id)
-    return erasure.person(user, linked_to or "", [each for (each,) in former], names)
+    former = await db.fetch(_FORMER_VALUES, organization_id, user.user_id)
+    return erasure.person_of(user, linked_to or "", [each for (each,) in former], names)
 
 
 async def _erase(
@@ -81,24 +82,29 @@ async def _erase(
 ) -> dict[str, int]:
     keys = (organization_id, person.user_id)
     names = await _folded(db, person.names)
-    holders = [row[0] for row in await _run(db, _HOLDERS, *keys, names)]
+    holders = [row[0] for row in await _fetch(db, _HOLDERS, *keys, names)]
     change_values = (now, origin.request_id)
-    # The slow statements come first: the change feed waits from the first change that is written.
+    # The slow statements come first, because the first written change makes the change feed wait.
     erased = {
         "refusals": await _erase_refusals(db, organization_id, person, names, holders),
         "log_of_others": await _erase_log_of_others(db, organization_id, person, names, holders),
-        "log": await _count(db, _LOG, *keys),
-        "managers": await _count(db, _MANAGERS, *keys, names, *change_values),
-        "unknown_members": await _count(db, _UNKNOWN_MEMBERS, *keys, names, *change_values),
-        "create_requests": await _count(db, _CREATE_REQUESTS, *keys),
-        **{what: await _count(db, statement, *keys) for what, statement in _WITH_THE_USER.items()},
+        "log": await _count_rows(db, _LOG, *keys),
+        "managers": await _count_rows(db, _MANAGERS, *keys, names, *change_values),
+        "unknown_members": await _count_rows(db, _UNKNOWN_MEMBERS, *keys, names, *change_values),
+        "create_requests": await _count_rows(db, _CREATE_REQUESTS, *keys),
+        **{
+            table: await _count_rows(db, statement, *keys)
+            for table, statement in _DELETED_WITH_USER.items()
+        },
     }
     if erased["users"]:
         user_id = person.user_id
         assert user_id is not None  # noqa: S101 - a user was found
         await user_store.delete(db, organization_id, user_id, None, now=now, origin=origin)
-    # Last, because the deletion of the user adds such digests.
-    erased["deleted_identities"] = await _count(db, _DIGESTS, organization_id, names)
+    # Last, because the deletion of the user adds such rows.
+    erased["deleted_identities"] = await _count_rows(
+        db, _DELETED_IDENTITIES, organization_id, names
+    )
     return erased
 
 
@@ -120,7 +126,7 @@ async def _erase_refusals(
         async for number, is_about, *texts in db.cursor(_REFUSALS, *arguments)
         if is_about or erasure.is_named("\n".join(texts), known)
     ]
-    return await _count(db, _EMPTY_REFUSALS, organization_id, found)
+    return await _count_rows(db, _EMPTY_REFUSALS, organization_id, found)
 
 
 async def _erase_log_of_others(
@@ -142,7 +148,7 @@ async def _erase_log_of_others(
         by_name = erasure.is_named(name, person.names)
         if by_name or any(erasure.is_named(value, person.names) for value in values if value):
             clear_name[number] = by_name
-    return await _count(
+    return await _count_rows(
         db, _EMPTY_LOG_OF_OTHERS, organization_id, [*clear_name], [*clear_name.values()]
     )
 
@@ -150,7 +156,7 @@ async def _erase_log_of_others(
 async def _named_by(
     db: asyncpg.Connection, statement: str, organization_id: UUID, person: Person
 ) -> Sequence[UUID]:
-    """The first MAX_NAMED records that still name the person."""
+    """The ids of the first MAX_NAMED records that still name the person."""
     spellings = erasure.spellings(await _folded(db, person.names))
     found: list[UUID] = []
     async for each, record in db.cursor(
@@ -168,14 +174,16 @@ async def _folded(db: asyncpg.Connection, names: frozenset[str]) -> list[str]:
     return [row[0] for row in rows]
 
 
-async def _run(db: asyncpg.Connection, statement: str, *arguments: object) -> list[asyncpg.Record]:
+async def _fetch(
+    db: asyncpg.Connection, statement: str, *arguments: object
+) -> list[asyncpg.Record]:
     rows: list[asyncpg.Record] = await db.fetch(statement, *arguments, timeout=STATEMENT_SECONDS)
     return rows
 
 
-async def _count(db: asyncpg.Connection, statement: str, *arguments: object) -> int:
-    """The number of rows that a statement changed or found. It must return one row for each."""
-    return len(await _run(db, statement, *arguments))
+async def _count_rows(db: asyncpg.Connection, statement: str, *arguments: object) -> int:
+    """The number of rows that a statement returns, which is one for each changed or found row."""
+    return len(await _fetch(db, statement, *arguments))
 
 
 # --- statements -------------------------------------------------------------------------
@@ -206,7 +214,7 @@ _LINKED_TO: Final = """
     SELECT object_identifier FROM linked_identities WHERE organization_id = $1 AND user_id = $2
 """
 
-_FORMER: Final = """
+_FORMER_VALUES: Final = """
     SELECT resource_name
       FROM changes
      WHERE organization_id = $1 AND resource_id = $2 AND resource_name IS NOT NULL
@@ -325,13 +333,13 @@ _CREATE_REQUESTS: Final = """
     RETURNING request_id
 """
 
-# Counts the rows that the deletion of the user also deletes.
-_WITH_THE_USER: Final = {
+# Count the rows that the deletion of the user will delete.
+_DELETED_WITH_USER: Final = {
     table: f"SELECT user_id FROM {table} WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
     for table in ("users", "group_users", "sessions", "sign_in_links", "linked_identities")
 }
 
-_DIGESTS: Final = """
+_DELETED_IDENTITIES: Final = """
     DELETE FROM deleted_identities
      WHERE organization_id = $1
        AND digest = ANY(ARRAY(SELECT identity_digest($1, name) FROM unnest($2::text[]) AS name))

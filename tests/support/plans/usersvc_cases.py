@@ -465,12 +465,13 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     **{
         f"erasure.{name}": _COMMAND
         for name in (
-            "_LOCK", "_LOCK_ID", "_LOCK_NAME", "_HOLDERS", "_LINKED_TO", "_FORMER", "_REFUSALS",
-            "_EMPTY_REFUSALS", "_LOG", "_LOG_OF_OTHERS", "_EMPTY_LOG_OF_OTHERS", "_MANAGERS",
-            "_UNKNOWN_MEMBERS", "_CREATE_REQUESTS", "_WITH_THE_USER[users]",
-            "_WITH_THE_USER[group_users]", "_WITH_THE_USER[sessions]",
-            "_WITH_THE_USER[sign_in_links]", "_WITH_THE_USER[linked_identities]", "_DIGESTS",
-            "_NAMED_BY", "_USERS", "_GROUPS", "ErasureStore._vacuum", "_folded",
+            "_LOCK", "_LOCK_ID", "_LOCK_NAME", "_HOLDERS", "_LINKED_TO", "_FORMER_VALUES",
+            "_REFUSALS", "_EMPTY_REFUSALS", "_LOG", "_LOG_OF_OTHERS", "_EMPTY_LOG_OF_OTHERS",
+            "_MANAGERS", "_UNKNOWN_MEMBERS", "_CREATE_REQUESTS", "_DELETED_WITH_USER[users]",
+            "_DELETED_WITH_USER[group_users]", "_DELETED_WITH_USER[sessions]",
+            "_DELETED_WITH_USER[sign_in_links]", "_DELETED_WITH_USER[linked_identities]",
+            "_DELETED_IDENTITIES", "_NAMED_BY", "_USERS", "_GROUPS", "ErasureStore._vacuum",
+            "_folded",
         )
     },
     "groups._MEMBER_CHANGES": _PART,

@@ -13,7 +13,7 @@ BATCH_METHODS: Final = frozenset({"/cloudacademy.batch.v1.BatchService/StreamCal
 
 
 class BatchServicer(batch_pb2_grpc.BatchServiceServicer):
-    """Carries out calls of the other services of this process, and closes when `stop` is set."""
+    """Carries out calls of the other services of this process. Announces when `stop` is set."""
 
     def __init__(self, dispatcher: Dispatcher, stop: asyncio.Event) -> None:
         self._dispatcher = dispatcher

@@ -1,4 +1,4 @@
-"""The server's side of a batch stream: each call runs as if it had a stream of its own."""
+"""The server's side of a batch stream: each call runs as if it were sent on its own."""
 
 import asyncio
 import functools
@@ -20,8 +20,8 @@ from chassis.rpc.local_dispatcher import (
 
 MAX_CALL_SECONDS: Final = 30.0
 MAX_PENDING: Final = 200
-"""The maximum number of running calls and unsent outcomes of a stream. The stream is not read while
-it is reached."""
+"""The maximum number of running calls and unsent outcomes of a stream. At the maximum, the stream
+is not read."""
 MESSAGE_BYTES: Final = 1024 * 1024
 """The approximate size of a message of outcomes."""
 
@@ -38,7 +38,7 @@ class Dispatcher(Protocol):
 
 
 @dataclass(slots=True)
-class _Running:
+class _RunningCall:
     task: asyncio.Task[Result]
     deadline: asyncio.TimerHandle
     is_late: bool = False
@@ -56,7 +56,7 @@ class BatchStream:
         self._dispatcher = dispatcher
         self._context = context
         self._loop = asyncio.get_running_loop()
-        self._running: dict[int, _Running] = {}
+        self._running: dict[int, _RunningCall] = {}
         self._outcomes: list[batch_pb2.Outcome] = []
         self._is_stopping = self._leaving_sent = False
         self._all_received = False
@@ -113,7 +113,7 @@ class BatchStream:
         task = asyncio.create_task(
             self._dispatcher.call(call.method, call.request, call.metadata, self._context)
         )
-        self._running[call.number] = _Running(
+        self._running[call.number] = _RunningCall(
             task, self._loop.call_later(seconds, self._expire, call.number)
         )
         self._lingers = self._lingers or len(self._running) > STREAM_MIN_CONCURRENCY
@@ -132,7 +132,7 @@ class BatchStream:
             self._add(outcome(task.result(), number))
 
     def _expire(self, number: int) -> None:
-        """Cancel a call. Its outcome is sent once its statement has ended."""
+        """Cancel a call at its deadline. Its outcome is sent once its statement has ended."""
         running = self._running[number]
         running.is_late = True
         running.task.cancel()
@@ -145,8 +145,8 @@ class BatchStream:
             self._lingers = self._lingers and bool(self._running)
             self._flush.set()
 
-    def _add(self, ended: batch_pb2.Outcome) -> None:
-        self._outcomes.append(ended)
+    def _add(self, call_outcome: batch_pb2.Outcome) -> None:
+        self._outcomes.append(call_outcome)
         self._lingers = self._lingers and bool(self._running)
         if not self._lingers or len(self._outcomes) >= STREAM_BATCH_SIZE:
             self._flush.set()
@@ -154,8 +154,8 @@ class BatchStream:
             self._flush_timer.linger()
 
     def _linger_ended(self) -> None:
-        # A batch of one: the other calls are slow, or few. Outcomes do not linger until more than
-        # STREAM_MIN_CONCURRENCY calls run again.
+        # After a batch of one, lingering is useless: the other calls are slow, or few. Outcomes do
+        # not linger until more than STREAM_MIN_CONCURRENCY calls run again.
         self._lingers = len(self._outcomes) > 1
         self._flush.set()
 
@@ -171,7 +171,7 @@ class BatchStream:
         while self._outcomes:
             outcomes, self._outcomes = self._outcomes, []
             while outcomes:
-                count = _fitting(outcomes)
+                count = _count_fitting(outcomes)
                 yield batch_pb2.StreamCallsResponse(outcomes=outcomes[:count])
                 outcomes = outcomes[count:]
 
@@ -183,7 +183,7 @@ def _check_size(message: batch_pb2.StreamCallsRequest) -> None:
             raise InvalidField(field, f"has more than {MAX_PENDING} elements")
 
 
-def _fitting(outcomes: list[batch_pb2.Outcome]) -> int:
+def _count_fitting(outcomes: list[batch_pb2.Outcome]) -> int:
     """The number of outcomes that fit into one message. The first one always fits."""
     size = 0
     for count, each in enumerate(outcomes):

@@ -60,9 +60,9 @@ def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
         case "comparison":
             return _comparison(message.comparison)
         case "all_of":
-            return AllOf(_each(message.all_of, levels))
+            return AllOf(_operands(message.all_of, levels))
         case "any_of":
-            return AnyOf(_each(message.any_of, levels))
+            return AnyOf(_operands(message.any_of, levels))
         case "negation":
             return Not(_convert(message.negation, levels - 1))
         case "present":
@@ -73,7 +73,7 @@ def _convert(message: filter_pb2.Filter, levels: int) -> Filter:
             raise Refusal(INVALID_FILTER, "A condition of the filter is not set.")
 
 
-def _each(message: filter_pb2.AllOf | filter_pb2.AnyOf, levels: int) -> tuple[Filter, ...]:
+def _operands(message: filter_pb2.AllOf | filter_pb2.AnyOf, levels: int) -> tuple[Filter, ...]:
     if not message.filters:
         raise Refusal(INVALID_FILTER, "The filter combines no conditions.")
     if len(message.filters) > MAX_CONDITIONS:

@@ -16,7 +16,7 @@ from usersvc.rpc.convert.user import from_time
 
 MAX_RETURNED_MEMBERS: Final = 100
 """The maximum number of members that a write returns."""
-CHUNK: Final = 2_000
+CHUNK_SIZE: Final = 2_000
 """The number of ids that are parsed before other tasks may run. Parsing takes about 2 ms."""
 
 _KINDS: Final = {
@@ -73,7 +73,7 @@ def from_members(members: Sequence[Member] | None) -> groups_pb2.MemberList | No
 async def to_change(change: groups_pb2.MemberChange) -> MemberChange:
     """A change of members. Refuses InvalidField and MEMBER_NOT_FOUND."""
     groups.check_count("members.remove_member_ids", len(change.remove_member_ids))
-    remove, remove_texts = await _split(change.remove_member_ids)
+    remove, remove_texts = await _split_uuids(change.remove_member_ids)
     add, add_texts = await _to_add(
         "members.add_member_ids", change.add_member_ids, keep_unknown=change.keep_unknown
     )
@@ -98,23 +98,23 @@ async def _to_add(
     field: str, ids: Sequence[str], *, keep_unknown: bool
 ) -> tuple[tuple[str, ...], tuple[str, ...]]:
     groups.check_count(field, len(ids))
-    add, add_texts = await _split(ids)
+    add, add_texts = await _split_uuids(ids)
     if add_texts and not keep_unknown:
         raise Refusal(MEMBER_NOT_FOUND, add_texts[0])
     return add, add_texts
 
 
-async def _split(ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """The ids that are UUIDs, in lower case, and all other texts, which cannot be ids.
+async def _split_uuids(ids: Sequence[str]) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Split ids into UUIDs, in lower case, and other texts, which cannot be ids of resources.
 
-    A request may contain 100,000 ids, so other tasks may run after each CHUNK.
+    A request may contain 100,000 ids, so other tasks may run after each CHUNK_SIZE.
     """
     uuids: list[str] = []
     texts: list[str] = []
-    for start in range(0, len(ids), CHUNK):
+    for start in range(0, len(ids), CHUNK_SIZE):
         if start:
             await asyncio.sleep(0)
-        for text in ids[start : start + CHUNK]:
+        for text in ids[start : start + CHUNK_SIZE]:
             if is_uuid(text):
                 uuids.append(text.lower())
             else:

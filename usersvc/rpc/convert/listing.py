@@ -79,7 +79,7 @@ def known_total(query: Query, page: Page[Any]) -> int | None:
 
 
 def not_negative(field: str, value: int) -> int:
-    """A number of a request. Refuses (InvalidField) a negative number."""
+    """Return a number of a request. Refuses (InvalidField) a negative number."""
     if value < 0:
         raise InvalidField(field, "is negative")
     return value

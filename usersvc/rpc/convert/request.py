@@ -21,10 +21,10 @@ def to_create_request(organization_id: UUID, request: Request) -> CreateRequest 
     if not request.request_id:
         return None
     request_id = read_uuid("request_id", request.request_id)
-    whole = deepcopy(request)
-    whole.ClearField("validate_only")
+    content = deepcopy(request)
+    content.ClearField("validate_only")
     digest = blake2b(request.DESCRIPTOR.full_name.encode(), digest_size=16)
-    digest.update(whole.SerializeToString(deterministic=True))
+    digest.update(content.SerializeToString(deterministic=True))
     return CreateRequest(organization_id, request_id, digest.digest())
 
 

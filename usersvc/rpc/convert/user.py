@@ -119,7 +119,7 @@ def _to_enterprise(enterprise: users_pb2.EnterpriseUser) -> EnterpriseUser:
 
 
 def reference(user: users_pb2.User) -> users_pb2.User:
-    """A user without its values: only its ids, version and times."""
+    """The user reduced to its ids, version and times."""
     return users_pb2.User(
         id=user.id,
         organization_id=user.organization_id,

@@ -4,7 +4,7 @@ import asyncio
 
 from cloudacademy.users.v1 import groups_pb2 as pb
 
-from usersvc.rpc.convert.group import CHUNK, to_change
+from usersvc.rpc.convert.group import CHUNK_SIZE, to_change
 
 USER = "01890a5d-ac96-774b-bcce-b302099a8057"
 
@@ -33,7 +33,7 @@ async def test_other_calls_run_after_each_chunk_of_member_ids():
             await asyncio.sleep(0)
 
     other_calls = asyncio.create_task(count_turns())
-    await to_change(pb.MemberChange(add_member_ids=[USER] * (10 * CHUNK)))
+    await to_change(pb.MemberChange(add_member_ids=[USER] * (10 * CHUNK_SIZE)))
     other_calls.cancel()
 
     assert turns >= 9
