@@ -83,8 +83,9 @@ class GroupStore:
             if existing_id is not None:
                 group = await _get(db, organization_id, existing_id, locked=view is not None)
                 return await _written(db, group, view)
-            found = await member_store.find(db, organization_id, _NEW, members.add)
-            unknown_ids = await member_store.check(db, organization_id, _NEW, members, found)
+            found = await member_store.find_and_lock(db, organization_id, _NEW, members.add)
+            unknown_ids = member_store.unknown_ids(members, found)
+            await member_store.check_no_cycle(db, organization_id, _NEW, members, found)
             unknown = unknown_members_after((), members, unknown_ids)
             group_id = await db.fetchval(
                 _INSERT,
@@ -120,7 +121,7 @@ class GroupStore:
         """
         for lock_all in (False, True):
             async with self._transaction(group_id, undo=validate_only) as db:
-                found = await member_store.find(
+                found = await member_store.find_and_lock(
                     db,
                     organization_id,
                     group_id,
@@ -132,9 +133,8 @@ class GroupStore:
                     raise Refusal(GROUP_NOT_FOUND, group_id)
                 group = group_from_row(row)
                 profile = decide(group)
-                unknown_ids = await member_store.check(
-                    db, organization_id, group_id, members, found
-                )
+                unknown_ids = member_store.unknown_ids(members, found)
+                await member_store.check_no_cycle(db, organization_id, group_id, members, found)
                 wanted = replace(
                     group,
                     profile=profile,

@@ -31,7 +31,7 @@ class FoundMembers:
     groups: Sequence[str] = ()
 
 
-async def find(
+async def find_and_lock(
     db: asyncpg.Connection,
     organization_id: UUID,
     group_id: UUID,
@@ -72,29 +72,31 @@ async def lock_nesting(db: asyncpg.Connection, organization_id: UUID) -> None:
     )  # fmt: skip
 
 
-async def check(
+def unknown_ids(change: MemberChange, found: FoundMembers) -> list[str]:
+    """The ids to add that belong to neither a user nor a group.
+
+    Refuses MEMBER_NOT_FOUND for the first such id unless `keep_unknown`.
+    """
+    known = {*found.members, *found.new_members, *found.groups}
+    unknown = [member_id for member_id in change.add if member_id not in known]
+    if unknown and not change.keep_unknown:
+        raise Refusal(MEMBER_NOT_FOUND, unknown[0])
+    return unknown
+
+
+async def check_no_cycle(
     db: asyncpg.Connection,
     organization_id: UUID,
     group_id: UUID,
     change: MemberChange,
     found: FoundMembers,
-) -> list[str]:
-    """The ids to add that belong to neither a user nor a group.
-
-    Refuses MEMBER_NOT_FOUND for the first such id unless `keep_unknown`, and GROUP_CYCLE for a
-    group that contains this one.
-    """
-    ids = change.add
-    known = {*found.members, *found.new_members, *found.groups}
-    unknown_ids = [member_id for member_id in ids if member_id not in known]
-    if unknown_ids and not change.keep_unknown:
-        raise Refusal(MEMBER_NOT_FOUND, unknown_ids[0])
+) -> None:
+    """Refuse (GROUP_CYCLE) to add a group that contains this one."""
     if found.groups:
         ancestors = set(await db.fetchval(_ANCESTORS, organization_id, group_id))
-        for member_id in ids:
+        for member_id in change.add:
             if member_id in ancestors:
                 raise Refusal(GROUP_CYCLE, group_id, member_id)
-    return unknown_ids
 
 
 async def page(
