@@ -9,7 +9,7 @@ reads a whole index of the organization instead of looking up each id.
 def look_up(
     columns: str, table: str, id_column: str, ids: str = "unnest($2::uuid[])", lock: str = ""
 ) -> str:
-    """A SELECT of the rows with the ids in `ids`, a FROM item; `$1` is the organization.
+    """A SELECT of the rows whose ids the FROM item `ids` yields; `$1` is the organization.
 
     Each id is looked up once, whatever the planner expects: OFFSET 0 keeps the inner SELECT apart
     from the outer one. The rows are read, and with `lock` locked, in the order of their ids.

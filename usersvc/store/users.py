@@ -33,8 +33,7 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
 
 DecideProfile: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
-"""A function that returns the new profile of a user, from the user and the schemas of its
-extensions."""
+"""Returns the new profile of a user, given the user and the schemas of the user's extensions."""
 Groups: TypeAlias = tuple[GroupMembership, ...]
 
 CONSTRAINTS: Final[Constraints] = {

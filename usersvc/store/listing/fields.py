@@ -75,7 +75,7 @@ class Repeated:
     """The element to sort by; empty if the field cannot be sorted by."""
 
     def exists(self, condition: str) -> str:
-        """The condition that some element satisfies `condition`."""
+        """The condition that at least one element satisfies `condition`."""
         conditions = f"{self.condition} AND {condition}" if self.condition else condition
         return f"EXISTS (SELECT FROM {self.rows} WHERE {conditions})"
 
@@ -99,7 +99,7 @@ class Scope:
     fields: Mapping[str, Field]
     repeated: Mapping[str, Repeated] = field(default_factory=dict)
     composite: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    """Complex fields, by their columns. A field has a value if one of its columns has."""
+    """The columns of each complex field. It has a value if one of its columns has."""
 
 
 @dataclass(frozen=True, slots=True)

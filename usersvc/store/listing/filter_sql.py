@@ -187,7 +187,7 @@ class Where:
 
 
 def equals(field: Field, right: str) -> str:
-    """The condition that a text equals another one, in a form that the field's index serves."""
+    """The condition that a text field equals `right`, in a form that the field's index serves."""
     condition = _compared(field, "=", right)
     if field.has_hash_index:
         return f"(text_hash({field.sql}) = text_hash({right}) AND {condition})"
@@ -195,7 +195,7 @@ def equals(field: Field, right: str) -> str:
 
 
 def canonical_ids(texts: Iterable[str]) -> list[UUID]:
-    """The ids among texts. No resource has any other text as its id."""
+    """The canonical UUIDs among texts. No other text is the id of a resource."""
     return [UUID(text) for text in texts if _is_canonical(text)]
 
 

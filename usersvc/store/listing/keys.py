@@ -10,14 +10,14 @@ from usersvc.store.listing.filter_sql import Where, canonical_ids, equals
 
 @dataclass(frozen=True, slots=True)
 class Key:
-    """An indexed field, and the values of which it has one."""
+    """An indexed field, and values of which a matching resource has at least one."""
 
     field: Field | Repeated
     values: tuple[str, ...]
 
 
 def keys_of(filter_: Filter, scope: Scope) -> list[Key] | None:
-    """Keys of which every resource that satisfies the filter has one.
+    """Keys such that every resource that satisfies the filter matches at least one of them.
 
     None if no index finds all of these resources.
     """
@@ -53,7 +53,7 @@ def source(where: Where, filter_: Filter | None, resource: Resource) -> str:
 
 
 def _equality(filter_: Filter) -> OneOf:
-    """The texts of which a field has one to satisfy a condition; without values if unknown."""
+    """A condition as a field and the texts that it may equal; any other condition has no texts."""
     match filter_:
         case OneOf():
             return filter_
