@@ -4,19 +4,19 @@ import asyncpg
 import pytest
 from cloudacademy.users.v1.users_pb2 import TypedValue
 
-from gateway.scim import case_folding as of_gateway
+from gateway.scim import case_folding as gateway_folding
 from gateway.scim import filter as filters
 from gateway.scim import patch
 from gateway.scim.schema import USER
-from keysvc.store import erasure as of_keysvc
+from keysvc.store import erasure as keysvc_erasure
 from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.activity_calls import list_activities
 from tests.support.usersvc.group_calls import create_group, group_names
 from tests.support.usersvc.session_calls import sign_in_with_assertion
 from tests.support.usersvc.user_calls import compare, create, update, user_names
-from usersvc.domain import case_folding as of_usersvc
+from usersvc.domain import case_folding as usersvc_folding
 
-FOLDS = {"gateway": of_gateway.fold, "usersvc": of_usersvc.fold}
+FOLDS = {"gateway": gateway_folding.fold, "usersvc": usersvc_folding.fold}
 
 SAME = {
     "letter": ("A", "a"),
@@ -60,10 +60,6 @@ def address(text: str, number: int) -> str:
     return f"x{text}@{number}.test"
 
 
-def found_by(comparison: bool, name: str) -> list[str]:
-    return [name] if comparison else []
-
-
 async def test_python_and_database_fold_every_character_alike(db: asyncpg.Connection):
     rows = await db.fetch(
         """
@@ -74,10 +70,10 @@ async def test_python_and_database_fold_every_character_alike(db: asyncpg.Connec
     )
     in_database = {chr(row["code"]): chr(row["folded"]) for row in rows}
     assert len(in_database) > 1_400
-    every = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code <= 0xDFFF]
-    for side, fold in FOLDS.items():
-        in_python = {each: fold(each) for each in every if fold(each) != each}
-        assert in_python == in_database, side
+    characters = [chr(code) for code in range(1, 0x110000) if not 0xD800 <= code <= 0xDFFF]
+    for package, fold in FOLDS.items():
+        in_python = {each: fold(each) for each in characters if fold(each) != each}
+        assert in_python == in_database, package
 
 
 def is_removed(value: str, by: str) -> bool:
@@ -99,11 +95,11 @@ def test_gateway_filter_and_patch_compare_pair_alike(one, other, same):
 async def test_services_and_database_fold_text_alike(db: asyncpg.Connection):
     texts = [f"{one}{other}{one}" for one, other, _ in PAIRS]
     in_database = [await db.fetchval("SELECT fold($1)", text) for text in texts]
-    of_keys = f"SELECT {of_keysvc._casefolded_sql('$1::text')}"
+    keysvc_sql = f"SELECT {keysvc_erasure._casefolded_sql('$1::text')}"
 
-    assert [await db.fetchval(of_keys, text) for text in texts] == in_database
-    for side, fold in FOLDS.items():
-        assert [fold(text) for text in texts] == in_database, side
+    assert [await db.fetchval(keysvc_sql, text) for text in texts] == in_database
+    for package, fold in FOLDS.items():
+        assert [fold(text) for text in texts] == in_database, package
 
 
 async def test_user_name_in_other_case_is_not_unique(users):
@@ -116,13 +112,14 @@ async def test_user_name_in_other_case_is_not_unique(users):
 async def test_user_and_group_filters_ignore_case(users, groups):
     for number, (one, other, same) in enumerate(PAIRS):
         name, wanted = address(one, number), address(other, number)
+        expected = [name] if same else []
         await create(users, name, emails=[TypedValue(value=name)])
         await create_group(groups, name)
         for operator in ("EQUAL", "STARTS_WITH", "CONTAINS", "ENDS_WITH"):
             by_name = await user_names(users, compare("user_name", operator, wanted))
             by_address = await user_names(users, compare("emails.value", operator, wanted))
             of_groups = await group_names(groups, compare("display_name", operator, wanted))
-            assert by_name == by_address == of_groups == found_by(same, name), PAIR_IDS[number]
+            assert by_name == by_address == of_groups == expected, PAIR_IDS[number]
 
 
 async def test_sign_in_by_email_address_ignores_case(sessions, users, clock):

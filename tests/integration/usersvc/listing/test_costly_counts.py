@@ -27,23 +27,23 @@ from usersvc.store.activities import (
 from usersvc.store.listing.scans import Scans
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
-Ask = Callable[[ActivityStore, UUID], Awaitable[object]]
+LogQuery = Callable[[ActivityStore, UUID], Awaitable[object]]
 
 
-def count(store: ActivityStore, whose: UUID) -> Awaitable[object]:
-    return store.count(whose, NOW - timedelta(days=1), NOW, Width.HOUR)
+def count(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
+    return store.count(organization_id, NOW - timedelta(days=1), NOW, Width.HOUR)
 
 
-def cycles(store: ActivityStore, whose: UUID) -> Awaitable[object]:
-    return store.cycles(whose, NOW - timedelta(days=7), 10)
+def cycles(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
+    return store.cycles(organization_id, NOW - timedelta(days=7), 10)
 
 
-def search(store: ActivityStore, whose: UUID) -> Awaitable[object]:
-    return store.page(Query(whose, 10, text="ann"))
+def search(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
+    return store.page(Query(organization_id, 10, text="ann"))
 
 
-def latest(store: ActivityStore, whose: UUID) -> Awaitable[object]:
-    return store.page(Query(whose, 10))
+def latest(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
+    return store.page(Query(organization_id, 10))
 
 
 @pytest.fixture
@@ -53,7 +53,7 @@ async def database(users_url: str) -> AsyncIterator[Database]:
 
 
 @pytest.mark.parametrize(
-    ("ask", "refusal"),
+    ("log_query", "refusal"),
     [
         (count, COUNT_TOO_COSTLY),
         (cycles, COUNT_TOO_COSTLY),
@@ -62,12 +62,12 @@ async def database(users_url: str) -> AsyncIterator[Database]:
     ],
 )
 async def test_log_query_over_time_limit_is_refused_as_too_costly(
-    database: Database, users_url: str, ask: Ask, refusal: RefusalKind[()]
+    database: Database, users_url: str, log_query: LogQuery, refusal: RefusalKind[()]
 ):
     store = ActivityStore(database, Scans(database, seconds=0.05))
     async with table_locked(users_url, "changes"):
         with raises_refusal(refusal):
-            await ask(store, UUID(ACME))
+            await log_query(store, UUID(ACME))
 
 
 async def test_endless_count_of_one_organization_does_not_block_another(
@@ -75,9 +75,9 @@ async def test_endless_count_of_one_organization_does_not_block_another(
 ):
     """Counts of changes cannot finish while the table is locked; refused requests can be read."""
     store = ActivityStore(database)
-    failures = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
+    refused_requests = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
 
-    async def counting() -> str:
+    async def outcome_of_count() -> str:
         try:
             await count(store, UUID(ACME))
         except Refusal as refusal:
@@ -85,16 +85,16 @@ async def test_endless_count_of_one_organization_does_not_block_another(
         return ""
 
     async with table_locked(users_url, "changes"):
-        greedy = [asyncio.create_task(counting()) for _ in range(200)]
+        flood = [asyncio.create_task(outcome_of_count()) for _ in range(200)]
         await wait_for_lock_waiters(users_url, COUNTS_PER_ORGANIZATION)
-        modest = await store.page(failures)
-    outcomes = Counter(await asyncio.gather(*greedy))
+        found = await store.page(refused_requests)
+    outcomes = Counter(await asyncio.gather(*flood))
 
-    room = COUNTS * QUEUE_PER_SLOT // 2
-    assert modest == []
+    queue_share = COUNTS * QUEUE_PER_SLOT // 2
+    assert found == []
     assert outcomes == {
-        "": COUNTS_PER_ORGANIZATION + room,
-        "OVERLOADED": 200 - COUNTS_PER_ORGANIZATION - room,
+        "": COUNTS_PER_ORGANIZATION + queue_share,
+        "OVERLOADED": 200 - COUNTS_PER_ORGANIZATION - queue_share,
     }
 
 

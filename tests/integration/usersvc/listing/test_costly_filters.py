@@ -38,7 +38,7 @@ def equal(field: str, value: str = "x") -> Comparison:
 SCAN = Comparison("title", Operator.CONTAINS, "x")
 
 
-def limited(database: Database, **limits: float) -> Lists:
+def lists_with_limits(database: Database, **limits: float) -> Lists:
     return Lists(database, Scans(database, **limits))
 
 
@@ -51,21 +51,21 @@ async def database(users, users_url):
         yield opened
 
 
-@pytest.mark.parametrize("ask", ["page", "count"])
-async def test_filter_over_time_limit_is_refused_as_too_costly(database, ask):
+@pytest.mark.parametrize("method", ["page", "count"])
+async def test_filter_over_time_limit_is_refused_as_too_costly(database, method):
     costly = AnyOf(tuple(Comparison("title", Operator.CONTAINS, f"x{i}") for i in range(190)))
-    lists = limited(database, seconds=0.002)
+    lists = lists_with_limits(database, seconds=0.002)
     queries = {
         "page": lambda: lists.page(Query(UUID(ACME), 10, filter=costly), USERS, dict),
         "count": lambda: lists.count(UUID(ACME), costly, USERS),
     }
 
     with raises_refusal(FILTER_TOO_COSTLY):
-        await queries[ask]()
+        await queries[method]()
 
 
 async def test_filter_served_by_index_has_no_scan_time_limit(database):
-    lists = limited(database, number=0, seconds=0.0)
+    lists = lists_with_limits(database, number=0, seconds=0.0)
 
     page = await lists.page(Query(UUID(ACME), 10, filter=equal("user_name", "user7")), USERS, dict)
 
@@ -73,7 +73,7 @@ async def test_filter_served_by_index_has_no_scan_time_limit(database):
 
 
 async def test_scan_without_free_slot_is_refused_as_overloaded(database):
-    lists = limited(database, number=0)
+    lists = lists_with_limits(database, number=0)
 
     with raises_refusal(OVERLOADED) as refused:
         await lists.count(UUID(ACME), SCAN, USERS)
@@ -92,18 +92,18 @@ async def test_endless_scan_of_one_organization_does_not_block_another(database,
             return refusal.reason
 
     async with table_locked(users_url, "users"):
-        greedy = [asyncio.create_task(scan()) for _ in range(50)]
+        flood = [asyncio.create_task(scan()) for _ in range(50)]
         await wait_for_lock_waiters(users_url, SHARE)
-        modest = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
-    outcomes = Counter(await asyncio.gather(*greedy))
+        found = await lists.count(UUID(GLOBEX), Present("external_id"), GROUPS)
+    outcomes = Counter(await asyncio.gather(*flood))
 
-    room = SCANS * QUEUE_PER_SLOT // 2
-    assert modest == 0
-    assert outcomes == {0: SHARE + room, "OVERLOADED": 50 - SHARE - room}
+    queue_share = SCANS * QUEUE_PER_SLOT // 2
+    assert found == 0
+    assert outcomes == {0: SHARE + queue_share, "OVERLOADED": 50 - SHARE - queue_share}
 
 
 async def test_slot_is_released_after_each_scan(database):
-    lists = limited(database, number=1)
+    lists = lists_with_limits(database, number=1)
 
     found = [await lists.count(UUID(ACME), SCAN, USERS) for _ in range(5)]
 
@@ -111,7 +111,7 @@ async def test_slot_is_released_after_each_scan(database):
 
 
 async def test_sorting_all_users_without_index_is_a_scan(database):
-    lists = limited(database, number=0)
+    lists = lists_with_limits(database, number=0)
     served = [
         await lists.page(Query(UUID(ACME), 3, order=Order(field)), USERS, dict)
         for field in ("id", "user_name")

@@ -1,4 +1,4 @@
-"""Every filter and order returns from PostgreSQL what the contract defines."""
+"""PostgreSQL returns the users that a Python model of the contract returns."""
 
 import asyncio
 import random
@@ -23,7 +23,7 @@ TEXTS = [
     *("\U0001f600", "\U0010ffff", "\ud7ff", "\ue000", "a\U0010ffff", "b" * 600),
 ]
 TYPES = ["work", "Work", "home", ""]
-SINGLE = [
+SINGLE_TEXTS = [
     *("user_name", "external_id", "display_name", "nick_name", "profile_url", "title"),
     *("user_type", "preferred_language", "locale", "timezone"),
     *("name.formatted", "name.family_name", "name.given_name", "name.middle_name"),
@@ -31,25 +31,35 @@ SINGLE = [
     *("enterprise.employee_number", "enterprise.cost_center", "enterprise.organization"),
     *("enterprise.division", "enterprise.department", "enterprise.manager.value"),
 ]
-TYPED = ["emails", "phone_numbers", "ims", "photos", "entitlements", "roles", "x509_certificates"]
+TYPED_FIELDS = [
+    "emails",
+    "phone_numbers",
+    "ims",
+    "photos",
+    "entitlements",
+    "roles",
+    "x509_certificates",
+]
 ADDRESS = ["formatted", "street_address", "locality", "region", "postal_code", "country", "type"]
-ELEMENT_TEXTS = {field: ["value", "display", "type"] for field in TYPED} | {"addresses": ADDRESS}
+ELEMENT_TEXTS = {field: ["value", "display", "type"] for field in TYPED_FIELDS} | {
+    "addresses": ADDRESS
+}
 TEXT_OPERATORS = list(range(1, 10))
 TIME_OPERATORS = [1, 2, 6, 7, 8, 9]
 
 
 def population(count: int) -> list[users_pb2.User]:
     """Users with values in every field; the same users in every run."""
-    dice = random.Random(3)
-    return [_user(dice, number) for number in range(count)]
+    rng = random.Random(3)
+    return [_user(rng, number) for number in range(count)]
 
 
-def _user(dice: random.Random, number: int) -> users_pb2.User:
+def _user(rng: random.Random, number: int) -> users_pb2.User:
     def text() -> str:
-        return dice.choice(TEXTS) if dice.random() < 0.4 else ""
+        return rng.choice(TEXTS) if rng.random() < 0.4 else ""
 
-    user = users_pb2.User(user_name=f"{dice.choice(TEXTS)}{number}", active=dice.random() < 0.7)
-    for path in SINGLE[1:]:
+    user = users_pb2.User(user_name=f"{rng.choice(TEXTS)}{number}", active=rng.random() < 0.7)
+    for path in SINGLE_TEXTS[1:]:
         *parents, leaf = path.split(".")
         holder = user
         value = text()
@@ -59,17 +69,17 @@ def _user(dice: random.Random, number: int) -> users_pb2.User:
         if value:
             setattr(holder, leaf, value)
     for field, texts in ELEMENT_TEXTS.items():
-        for index in range(dice.choice([0, 0, 1, 2, 3])):
+        for index in range(rng.choice([0, 0, 1, 2, 3])):
             element = getattr(user, field).add(**{name: text() for name in texts})
-            element.type = dice.choice(TYPES)
-            if dice.random() < 0.5:
-                element.primary = dice.random() < 0.5 and index == 0
+            element.type = rng.choice(TYPES)
+            if rng.random() < 0.5:
+                element.primary = rng.random() < 0.5 and index == 0
     return user
 
 
-Ask = Callable[[filter_pb2.Filter], list[str]]
-Walk = Callable[[str], list[list[users_pb2.User]]]
-Directory = tuple[list[users_pb2.User], Ask, Walk]
+FindIds = Callable[[filter_pb2.Filter], list[str]]
+ListPages = Callable[[str], list[list[users_pb2.User]]]
+Directory = tuple[list[users_pb2.User], FindIds, ListPages]
 
 
 @pytest.fixture(scope="module")
@@ -90,28 +100,28 @@ def directory(
                 users.append((await stub.CreateUser(request)).user)
             return users
 
-        async def ask(filter_: filter_pb2.Filter) -> list[str]:
+        async def find_ids(filter_: filter_pb2.Filter) -> list[str]:
             return [user.id for user in (await list_users(stub, filter_)).users]
 
         users = runner.run(fill())
         yield (
             users,
-            lambda filter_: runner.run(ask(filter_)),
+            lambda filter_: runner.run(find_ids(filter_)),
             lambda order_by: runner.run(list_pages(stub, 7, order_by=order_by)),
         )
         runner.run(service.__aexit__(None, None, None))
 
 
-START = int(StoppedClock().now.timestamp()) * 10**9 + 123_456_000
-STEP = 1_000_007_000
+FIRST_NANOS = int(StoppedClock().now.timestamp()) * 10**9 + 123_456_000
+STEP_NANOS = 1_000_007_000
 texts = st.sampled_from([*TEXTS, ""]) | st.text(
     st.sampled_from("aAbBß%_\\\u03c3ς\U0010ffff"), max_size=3
 )
-# Close to the users' create times; about half of them lie between two microseconds.
+# Times close to the users' create times. About half of them are not whole microseconds.
 times = st.builds(
     lambda steps, offset: Timestamp(
-        seconds=(START + steps * STEP + offset) // 10**9,
-        nanos=(START + steps * STEP + offset) % 10**9,
+        seconds=(FIRST_NANOS + steps * STEP_NANOS + offset) // 10**9,
+        nanos=(FIRST_NANOS + steps * STEP_NANOS + offset) % 10**9,
     ),
     st.integers(0, 81),
     st.sampled_from([-1000, -999, -1, 0, 1, 500, 999, 1000]),
@@ -175,13 +185,13 @@ def element_matches(field: str) -> st.SearchStrategy[filter_pb2.Filter]:
 
 
 ANY_ELEMENT = [f"{field}.{name}" for field, names in ELEMENT_TEXTS.items() for name in names]
-GROUPS = ["name", "enterprise", "enterprise.manager", "id", "active", "update_time"]
+OTHER_FIELDS = ["name", "enterprise", "enterprise.manager", "id", "active", "update_time"]
 filters = trees(
-    comparisons([*SINGLE, *ANY_ELEMENT, "id"])
+    comparisons([*SINGLE_TEXTS, *ANY_ELEMENT, "id"])
     | comparisons(["user_name", "external_id", "display_name", "emails.value"])
     | booleans(["active", *(f"{field}.primary" for field in ELEMENT_TEXTS)])
     | moments
-    | presences([*SINGLE, *ELEMENT_TEXTS, *ANY_ELEMENT, *GROUPS, "emails.primary"])
+    | presences([*SINGLE_TEXTS, *ELEMENT_TEXTS, *ANY_ELEMENT, *OTHER_FIELDS, "emails.primary"])
     | st.sampled_from(list(ELEMENT_TEXTS)).flatmap(element_matches)
 )
 
@@ -189,35 +199,35 @@ filters = trees(
 @settings(max_examples=600, deadline=None, derandomize=True)
 @given(filter_=filters)
 def test_filter_finds_exactly_the_users_that_match(directory, filter_):
-    users, ask, _ = directory
+    users, find_ids, _ = directory
     expected = [user.id for user in users if filter_model.satisfies(user, filter_)]
-    assert sorted(ask(filter_)) == sorted(expected)
+    assert sorted(find_ids(filter_)) == sorted(expected)
 
 
 @settings(max_examples=100, deadline=None, derandomize=True)
 @given(data=st.data())
 def test_id_filter_compares_exact_text(directory, data):
-    users, ask, _ = directory
+    users, find_ids, _ = directory
     user_id = data.draw(st.sampled_from(users)).id
     text = data.draw(st.sampled_from([user_id, user_id.upper(), user_id[:8], user_id[-3:], "x"]))
     operator = data.draw(st.sampled_from(TEXT_OPERATORS))
     comparison = filter_pb2.Comparison(field="id", operator=operator, text=text)
     filter_ = filter_pb2.Filter(comparison=comparison)
     expected = [user.id for user in users if filter_model.satisfies(user, filter_)]
-    assert sorted(ask(filter_)) == sorted(expected)
+    assert sorted(find_ids(filter_)) == sorted(expected)
 
 
 @pytest.mark.parametrize("direction", ["", " desc"])
 @pytest.mark.parametrize(
     "field",
     [
-        *("id", "create_time", "update_time", "active", *SINGLE, *TYPED),
+        *("id", "create_time", "update_time", "active", *SINGLE_TEXTS, *TYPED_FIELDS),
         *("emails.value", "emails.type", "addresses.locality"),
     ],
 )
 def test_ordered_pages_return_every_user_once_in_order(directory, field, direction):
-    users, _, walk_in = directory
-    pages = walk_in(field + direction)
-    walked = [user.id for page in pages for user in page]
-    assert walked == [u.id for u in filter_model.sort(users, field, bool(direction))]
+    users, _, list_in_order = directory
+    pages = list_in_order(field + direction)
+    listed = [user.id for page in pages for user in page]
+    assert listed == [u.id for u in filter_model.sort(users, field, bool(direction))]
     assert [len(page) for page in pages] == [7] * 11 + [3]

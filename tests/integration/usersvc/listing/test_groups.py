@@ -1,4 +1,4 @@
-"""ListGroups, and the filters from groups to members and from users to groups."""
+"""ListGroups, and the filters by members of groups and by groups of users."""
 
 import itertools
 
@@ -53,7 +53,7 @@ async def test_list_of_organization_without_groups_is_empty(groups):
     assert await list_groups(groups, count_total=True) == ListGroupsResponse()
 
 
-async def test_walk_by_page_tokens_returns_each_group_once(groups, four):
+async def test_pages_by_token_return_each_group_once(groups, four):
     first = await list_groups(groups, page_size=3, count_total=True)
     await delete_group(groups, four[1].id)
     rest = await list_groups(groups, page_size=3, page_token=first.next_page_token)
@@ -61,7 +61,7 @@ async def test_walk_by_page_tokens_returns_each_group_once(groups, four):
     assert rest == ListGroupsResponse(groups=four[3:])
 
 
-async def test_total_counts_skipped_and_unrequested_groups(groups, four):
+async def test_total_counts_skipped_and_omitted_groups(groups, four):
     page = await list_groups(groups, skip=3, count_total=True)
     assert page == ListGroupsResponse(groups=four[3:], total_size=4)
     page = await list_groups(groups, omit_groups=True, count_total=True)
@@ -89,8 +89,8 @@ async def test_groups_are_sorted_across_pages(groups, four, order, expected):
     assert found == expected
 
 
-def at(group, seconds: int = 0) -> Timestamp:
-    return Timestamp(seconds=group.create_time.seconds + seconds, nanos=group.create_time.nanos)
+def create_time(group) -> Timestamp:
+    return Timestamp(seconds=group.create_time.seconds, nanos=group.create_time.nanos)
 
 
 @pytest.mark.parametrize(
@@ -104,10 +104,13 @@ def at(group, seconds: int = 0) -> Timestamp:
         (lambda four, people: compare("external_id", "EQUAL", "E-1"), []),
         (lambda four, people: present("external_id"), ["one", "Two", "three"]),
         (
-            lambda four, people: compare("update_time", "GREATER_THAN", at(four[1])),
+            lambda four, people: compare("update_time", "GREATER_THAN", create_time(four[1])),
             ["Two", "three"],
         ),
-        (lambda four, people: compare("create_time", "LESS_OR_EQUAL", at(four[0])), ["Zero"]),
+        (
+            lambda four, people: compare("create_time", "LESS_OR_EQUAL", create_time(four[0])),
+            ["Zero"],
+        ),
         (lambda four, people: compare("members.value", "EQUAL", people[1]), ["Two", "three"]),
         (lambda four, people: compare("members.value", "EQUAL", four[0].id), ["three"]),
         (lambda four, people: compare("members.value", "EQUAL", people[2]), []),
@@ -158,7 +161,7 @@ async def test_group_filter_finds_matching_groups(groups, people, four, filter_o
     assert await group_names(groups, filter_of(four, people)) == expected
 
 
-async def test_filter_on_group_and_member_tests_membership(groups, people, four):
+async def test_filter_by_group_and_member_finds_only_its_members(groups, people, four):
     is_two = compare("id", "EQUAL", four[2].id)
     found = [
         await group_names(groups, all_of(is_two, compare("members.value", "EQUAL", user_id)))

@@ -58,7 +58,7 @@ async def test_filter_on_very_long_employee_number_finds_user(users, five):
     assert list(found.users) == [long]
 
 
-async def test_walk_by_page_tokens_returns_each_user_once(users, five):
+async def test_pages_by_token_return_each_user_once(users, five):
     assert await list_pages(users, 2) == [five[:2], five[2:4], five[4:]]
 
 
@@ -66,7 +66,7 @@ async def test_page_that_holds_all_users_is_the_last(users, five):
     assert await list_pages(users, 5) == [five]
 
 
-async def test_walk_returns_every_user_despite_creates_and_deletes(users, five):
+async def test_pages_contain_every_user_despite_creates_and_deletes(users, five):
     page = await list_users(users, page_size=2)
     await delete(users, five[0].id)
     await delete(users, five[1].id)
@@ -75,7 +75,7 @@ async def test_walk_returns_every_user_despite_creates_and_deletes(users, five):
     assert list(rest.users) == [*five[2:], late]
 
 
-async def test_page_size_may_change_during_a_walk(users, five):
+async def test_page_size_may_change_between_pages(users, five):
     page = await list_users(users, page_size=1)
     rest = await list_users(users, page_size=9, page_token=page.next_page_token)
     assert list(rest.users) == five[1:]
@@ -226,7 +226,7 @@ async def test_user_filter_on_unsupported_field_is_refused(users, field, filter_
 TIME = Timestamp(seconds=1)
 
 
-def deep(levels: int) -> filter_pb2.Filter:
+def nested(levels: int) -> filter_pb2.Filter:
     filter_ = present("title")
     for _ in range(levels - 1):
         filter_ = negation(filter_)
@@ -256,7 +256,7 @@ def deep(levels: int) -> filter_pb2.Filter:
         any_of(),
         negation(filter_pb2.Filter()),
         element("emails", filter_pb2.Filter()),
-        deep(31),
+        nested(31),
         all_of(*[present("title")] * 201),
         any_of(present("title"), *[all_of(*[present("title")] * 50)] * 4),
     ],
@@ -270,10 +270,11 @@ async def test_malformed_filter_is_refused(users, filter_):
 async def test_filter_at_depth_and_size_limits_is_accepted(users, five):
     wide = any_of(*[negation(negation(compare("user_name", "EQUAL", "ann")))] * 200)
     assert await user_names(users, wide) == ["Ann"]
-    assert await user_names(users, deep(30)) == ["Eve", "dan", "Cat", "bob", "Ann"]  # 29 negations
+    negated_29_times = await user_names(users, nested(30))
+    assert negated_29_times == [user.user_name for user in five]
 
 
-async def test_filter_of_200_ids_finds_those_that_exist(users, five):
+async def test_filter_of_200_ids_finds_the_existing_users(users, five):
     ids = [user.id for user in five[:3]] + [str(uuid4()) for _ in range(196)] + ["no id"]
     wanted = any_of(*[compare("id", "EQUAL", each) for each in ids])
     assert await user_names(users, wanted) == ["Eve", "dan", "Cat"]
@@ -304,13 +305,13 @@ async def test_filter_of_several_texts_finds_each_user_once(users, field, texts)
         )
     wanted = any_of(*[compare(field, "EQUAL", text) for text in [*texts, *texts, "nobody"]])
     assert await user_names(users, wanted) == ["Ann", "Eve"]
-    other = any_of(wanted, compare("user_name", "EQUAL", "bob"))
-    assert await user_names(users, other) == ["Ann", "bob", "Eve"]
-    both = all_of(wanted, compare("user_name", "EQUAL", "eve"))
-    assert await user_names(users, both) == ["Eve"]
+    wider = any_of(wanted, compare("user_name", "EQUAL", "bob"))
+    assert await user_names(users, wider) == ["Ann", "bob", "Eve"]
+    narrower = all_of(wanted, compare("user_name", "EQUAL", "eve"))
+    assert await user_names(users, narrower) == ["Eve"]
 
 
-async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
+async def test_page_of_large_users_is_cut_and_the_pages_are_complete(users):
     photos = [TypedValue(value=str(number) + "x" * 8_000) for number in range(120)]
     created = [await create(users, f"user{number}", photos=photos) for number in range(12)]
 
@@ -321,10 +322,10 @@ async def test_page_of_large_users_is_cut_short_and_walk_is_complete(users):
     assert [user.id for page in pages for user in page] == [user.id for user in created]
 
 
-def large(name: str, **fields: object) -> ListUsersRequest:
-    """A list request for the one large user with this name."""
+def list_request(prefix: str, **fields: object) -> ListUsersRequest:
+    """A list request for the users whose names start with a prefix."""
     return ListUsersRequest(
-        organization_id=ACME, filter=compare("user_name", "STARTS_WITH", name), **fields
+        organization_id=ACME, filter=compare("user_name", "STARTS_WITH", prefix), **fields
     )
 
 
@@ -332,19 +333,19 @@ async def test_page_ends_before_it_exceeds_max_bytes(users):
     photos = [TypedValue(value="x" * 8_000)]
     created = [await create(users, f"user{number}", photos=photos) for number in range(5)]
 
-    page = await users.ListUsers(large("user", max_bytes=20_000))
-    rest = await users.ListUsers(large("user", page_token=page.next_page_token))
+    page = await users.ListUsers(list_request("user", max_bytes=20_000))
+    rest = await users.ListUsers(list_request("user", page_token=page.next_page_token))
 
     assert (len(page.users), page.omitted_bytes) == (2, 0)
     assert [user.id for user in [*page.users, *rest.users]] == [user.id for user in created]
 
 
-async def test_page_whose_first_user_exceeds_max_bytes_returns_its_size(users):
+async def test_page_whose_first_user_exceeds_max_bytes_has_only_its_size(users):
     ann = await create(users, "ann", photos=[TypedValue(value="x" * 8_000)])
     await create(users, "anna")
 
-    page = await users.ListUsers(large("ann", max_bytes=1_000, count_total=True))
-    again = await users.ListUsers(large("ann", max_bytes=page.omitted_bytes, page_size=1))
+    page = await users.ListUsers(list_request("ann", max_bytes=1_000, count_total=True))
+    again = await users.ListUsers(list_request("ann", max_bytes=page.omitted_bytes, page_size=1))
 
     assert (list(page.users), page.total_size) == ([], 2)
     assert page.omitted_bytes == ann.ByteSize()
