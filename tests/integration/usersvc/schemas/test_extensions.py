@@ -13,7 +13,7 @@ from tests.support.usersvc.schema_calls import (
 )
 from tests.support.usersvc.user_calls import create, get, invalid_field, list_users, update
 
-WHOLE = {
+ALL_VALUES = {
     "nickname": "Rosé",
     "number": "7-A",
     "valid": False,
@@ -35,9 +35,9 @@ async def schema(schemas):
 
 
 async def test_extension_values_of_every_type_are_returned_unchanged(users):
-    ann = await create(users, "ann", extensions=badge(**WHOLE))
+    ann = await create(users, "ann", extensions=badge(**ALL_VALUES))
 
-    assert dict(ann.extensions) == badge(**WHOLE)
+    assert dict(ann.extensions) == badge(**ALL_VALUES)
     assert await get(users, ann.id) == ann
     assert list((await list_users(users)).users) == [ann]
 
@@ -61,12 +61,12 @@ async def test_empty_extension_values_are_dropped(users):
 
 
 async def test_update_without_a_difference_keeps_the_version(users, clock):
-    ann = await create(users, "ann", extensions=badge(**WHOLE))
+    ann = await create(users, "ann", extensions=badge(**ALL_VALUES))
     clock.advance(seconds=1)
 
     for mask in ("extensions", BADGE, "*"):
         assert await update(users, ann.id, mask, user_name="ann", active=True,
-                            extensions=badge(**WHOLE)) == ann  # fmt: skip
+                            extensions=badge(**ALL_VALUES)) == ann  # fmt: skip
 
 
 async def test_update_mask_of_one_extension_keeps_the_others(users, schemas):
@@ -74,14 +74,14 @@ async def test_update_mask_of_one_extension_keeps_the_others(users, schemas):
     parking = extension(number="p1")
     ann = await create(users, "ann", extensions={**badge(number="7"), "urn:acme:parking": parking})
 
-    one = await update(users, ann.id, BADGE.upper(), extensions=badge(number="8"))
-    other = await update(users, ann.id, "title", title="Chief", extensions=badge(number="9"))
-    none = await update(users, ann.id, "extensions")
+    replaced = await update(users, ann.id, BADGE.upper(), extensions=badge(number="8"))
+    renamed = await update(users, ann.id, "title", title="Chief", extensions=badge(number="9"))
+    cleared = await update(users, ann.id, "extensions")
 
-    assert dict(one.extensions) == {**badge(number="8"), "urn:acme:parking": parking}
-    assert (other.title, dict(other.extensions)) == ("Chief", dict(one.extensions))
-    assert (dict(none.extensions), none.title) == ({}, "Chief")
-    assert int(none.etag) == 4
+    assert dict(replaced.extensions) == {**badge(number="8"), "urn:acme:parking": parking}
+    assert (renamed.title, dict(renamed.extensions)) == ("Chief", dict(replaced.extensions))
+    assert (dict(cleared.extensions), cleared.title) == ({}, "Chief")
+    assert int(cleared.etag) == 4
 
 
 async def test_update_with_asterisk_mask_clears_extensions(users):
@@ -100,11 +100,11 @@ async def test_immutable_attribute_keeps_its_first_value(users):
     with immutable(f"{BADGE}:office.since"):
         await update(users, ann.id, "*", user_name="ann",
                      extensions=badge(office={"city": "Oslo", "since": "June"}))  # fmt: skip
-    left_out = await update(users, ann.id, BADGE, extensions=badge(office={"city": "Rome"}))
-    assert dict(left_out.extensions) == badge(serial="s1", office={"city": "Rome", "since": "May"})
+    updated = await update(users, ann.id, BADGE, extensions=badge(office={"city": "Rome"}))
+    assert dict(updated.extensions) == badge(serial="s1", office={"city": "Rome", "since": "May"})
 
 
-async def test_required_attribute_is_required_with_its_extension(users, schemas):
+async def test_required_attribute_is_required_in_a_present_extension(users, schemas):
     await create_schema(
         schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car"
     )
@@ -114,8 +114,11 @@ async def test_required_attribute_is_required_with_its_extension(users, schemas)
         await update(users, ann.id, "extensions", extensions={"urn:acme:car": extension(lot="3")})
     with invalid_field(f"{BADGE}:office.city"):
         await create(users, "bob", extensions=badge(office={"desk": 1}))
-    both = {"urn:acme:car": extension(lot="3", plate="A 1")}
-    assert dict((await update(users, ann.id, "extensions", extensions=both)).extensions) == both
+    complete = {"urn:acme:car": extension(lot="3", plate="A 1")}
+    assert (
+        dict((await update(users, ann.id, "extensions", extensions=complete)).extensions)
+        == complete
+    )
 
 
 @pytest.mark.parametrize(

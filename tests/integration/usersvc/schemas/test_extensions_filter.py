@@ -55,39 +55,39 @@ async def people(schemas, users):
 
 
 def at(*parts: int) -> Timestamp:
-    moment = Timestamp()
-    moment.FromDatetime(datetime(*parts, tzinfo=UTC))
-    return moment
+    timestamp = Timestamp()
+    timestamp.FromDatetime(datetime(*parts, tzinfo=UTC))
+    return timestamp
 
 
-def badge_is(name: str, operator: str, value: object):
+def compare_badge(name: str, operator: str, value: object):
     return compare(f"{BADGE}:{name}", operator, value)
 
 
 CASES = {
-    "text ignores case": (badge_is("nickname", "EQUAL", "rosé"), "ann bob"),
-    "text contains": (badge_is("nickname", "CONTAINS", "OS"), "ann bob"),
-    "text starts with": (badge_is("nickname", "STARTS_WITH", "r"), "ann bob"),
-    "text ends with": (badge_is("nickname", "ENDS_WITH", "SÉ"), "ann bob"),
-    "wildcard is literal": (badge_is("nickname", "CONTAINS", "%"), ""),
-    "text is case-exact": (badge_is("number", "EQUAL", "7-A"), "ann"),
-    "text greater than": (badge_is("number", "GREATER_THAN", "7-A"), "bob"),
-    "not equal includes unassigned": (badge_is("number", "NOT_EQUAL", "7-A"), "bob eve"),
-    "true": (badge_is("valid", "EQUAL", True), "ann"),
-    "not true": (badge_is("valid", "NOT_EQUAL", True), "bob eve"),
-    "integer": (badge_is("floor", "EQUAL", 3), "ann"),
-    "integer less than": (badge_is("floor", "LESS_THAN", 0), "bob"),
-    "largest integer": (badge_is("floor", "LESS_OR_EQUAL", 2**63 - 1), "ann bob"),
-    "decimal": (badge_is("ratio", "GREATER_OR_EQUAL", 0.5), "ann bob"),
-    "decimal equals integer": (badge_is("ratio", "EQUAL", 12), "bob"),
-    "time in any zone": (badge_is("issued", "EQUAL", at(2026, 1, 31, 9, 30)), "ann bob"),
-    "time less than": (badge_is("issued", "LESS_THAN", at(2026, 1, 31, 9, 30)), ""),
-    "any of several values": (badge_is("tags", "EQUAL", "red"), "ann"),
+    "text ignores case": (compare_badge("nickname", "EQUAL", "rosé"), "ann bob"),
+    "text contains": (compare_badge("nickname", "CONTAINS", "OS"), "ann bob"),
+    "text starts with": (compare_badge("nickname", "STARTS_WITH", "r"), "ann bob"),
+    "text ends with": (compare_badge("nickname", "ENDS_WITH", "SÉ"), "ann bob"),
+    "wildcard is literal": (compare_badge("nickname", "CONTAINS", "%"), ""),
+    "text is case-exact": (compare_badge("number", "EQUAL", "7-A"), "ann"),
+    "text greater than": (compare_badge("number", "GREATER_THAN", "7-A"), "bob"),
+    "not equal includes unassigned": (compare_badge("number", "NOT_EQUAL", "7-A"), "bob eve"),
+    "true": (compare_badge("valid", "EQUAL", True), "ann"),
+    "not true": (compare_badge("valid", "NOT_EQUAL", True), "bob eve"),
+    "integer": (compare_badge("floor", "EQUAL", 3), "ann"),
+    "integer less than": (compare_badge("floor", "LESS_THAN", 0), "bob"),
+    "largest integer": (compare_badge("floor", "LESS_OR_EQUAL", 2**63 - 1), "ann bob"),
+    "decimal": (compare_badge("ratio", "GREATER_OR_EQUAL", 0.5), "ann bob"),
+    "decimal equals integer": (compare_badge("ratio", "EQUAL", 12), "bob"),
+    "time in any zone": (compare_badge("issued", "EQUAL", at(2026, 1, 31, 9, 30)), "ann bob"),
+    "time less than": (compare_badge("issued", "LESS_THAN", at(2026, 1, 31, 9, 30)), ""),
+    "any of several values": (compare_badge("tags", "EQUAL", "red"), "ann"),
     "value as an element": (
         element(f"{BADGE}:tags", compare("value", "STARTS_WITH", "GR")), "bob"),
-    "sub-attribute": (badge_is("office.city", "EQUAL", "oslo"), "ann"),
-    "sub-attribute greater than": (badge_is("office.desk", "GREATER_THAN", 11), "ann"),
-    "sub-attribute of any element": (badge_is("doors.level", "EQUAL", 2), "ann bob"),
+    "sub-attribute": (compare_badge("office.city", "EQUAL", "oslo"), "ann"),
+    "sub-attribute greater than": (compare_badge("office.desk", "GREATER_THAN", 11), "ann"),
+    "sub-attribute of any element": (compare_badge("doors.level", "EQUAL", 2), "ann bob"),
     "one element matches both": (
         element(f"{BADGE}:doors", all_of(compare("value", "EQUAL", "north"),
                                          compare("level", "EQUAL", 2))), "bob"),
@@ -99,7 +99,8 @@ CASES = {
     "present list": (present(f"{BADGE}:tags"), "ann bob"),
     "not present": (negation(present(f"{BADGE}:doors.level")), "eve"),
     "combined with core fields": (
-        any_of(compare("user_name", "EQUAL", "eve"), badge_is("floor", "EQUAL", 3)), "ann eve"),
+        any_of(compare("user_name", "EQUAL", "eve"), compare_badge("floor", "EQUAL", 3)),
+        "ann eve"),
 }  # fmt: skip
 
 
@@ -126,7 +127,7 @@ async def test_extension_filter_finds_matching_users(users, filter_, expected):
 )
 async def test_extension_filter_with_value_of_another_type_is_refused(users, name, operator, value):
     with refused(Reason.REASON_INVALID_FILTER, StatusCode.INVALID_ARGUMENT):
-        await user_names(users, badge_is(name, operator, value))
+        await user_names(users, compare_badge(name, operator, value))
 
 
 @pytest.mark.parametrize(
@@ -139,7 +140,7 @@ async def test_extension_filter_on_unknown_attribute_is_refused(users, field):
 
 
 async def test_extension_filter_is_limited_to_the_organization(users, schemas):
-    condition = badge_is("floor", "EQUAL", 3)
+    condition = compare_badge("floor", "EQUAL", 3)
     with refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=f"{BADGE}:floor"):
         await user_names(users, condition, organization_id=GLOBEX)
 
@@ -153,9 +154,9 @@ async def test_attribute_may_have_another_type_in_another_organization(users, sc
     await create_schema(schemas, attribute("floor"), organization_id=GLOBEX)
     await create(users, "zoe", GLOBEX, extensions=badge(floor="ground"))
 
-    assert await user_names(users, badge_is("floor", "EQUAL", 3)) == ["ann"]
+    assert await user_names(users, compare_badge("floor", "EQUAL", 3)) == ["ann"]
     assert await user_names(
-        users, badge_is("floor", "EQUAL", "Ground"), organization_id=GLOBEX
+        users, compare_badge("floor", "EQUAL", "Ground"), organization_id=GLOBEX
     ) == ["zoe"]
 
 

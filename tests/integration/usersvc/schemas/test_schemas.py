@@ -35,19 +35,19 @@ async def test_schema_is_returned_as_it_was_created(schemas, clock):
     )
     expected.create_time.FromDatetime(clock())
     for each in expected.attributes:
-        _settle(each)
+        _apply_defaults(each)
     assert created == expected
     assert await get_schema(schemas, BADGE.upper()) == expected
     assert await list_schemas(schemas) == [expected]
 
 
-def _settle(each: pb.Attribute) -> None:
-    """The defaults that the contract defines for omitted fields of an attribute."""
-    each.mutability = each.mutability or pb.Attribute.MUTABILITY_READ_WRITE
-    each.returned = each.returned or pb.Attribute.RETURNED_DEFAULT
-    each.case_exact |= each.type in (pb.Attribute.TYPE_REFERENCE, pb.Attribute.TYPE_BINARY)
-    for part in each.sub_attributes:
-        _settle(part)
+def _apply_defaults(sent: pb.Attribute) -> None:
+    """Set the defaults that the contract defines for omitted fields of an attribute."""
+    sent.mutability = sent.mutability or pb.Attribute.MUTABILITY_READ_WRITE
+    sent.returned = sent.returned or pb.Attribute.RETURNED_DEFAULT
+    sent.case_exact |= sent.type in (pb.Attribute.TYPE_REFERENCE, pb.Attribute.TYPE_BINARY)
+    for part in sent.sub_attributes:
+        _apply_defaults(part)
 
 
 async def test_schemas_are_listed_in_order_of_creation(schemas, clock):
@@ -119,13 +119,13 @@ async def test_delete_of_schema_waits_for_concurrent_write_of_values(schemas, us
     async with db.transaction():
         await db.execute("LOCK TABLE users IN SHARE MODE")  # writers of users have to wait
         writing = asyncio.create_task(create(users, "ann", extensions=badge(number="7")))
-        await _waits_for_a_lock(db)
-        removing = asyncio.create_task(delete_schema(schemas))
-        await _waits_for_a_lock(db, 2)
+        await _wait_for_lock_waiters(db)
+        deleting = asyncio.create_task(delete_schema(schemas))
+        await _wait_for_lock_waiters(db, 2)
 
     await writing
     with schema_in_use():
-        await removing
+        await deleting
 
 
 async def test_write_of_values_waits_for_concurrent_schema_delete(schemas, users, db):
@@ -134,16 +134,16 @@ async def test_write_of_values_waits_for_concurrent_schema_delete(schemas, users
         await db.execute("SELECT FROM schemas FOR UPDATE")
         await db.execute("DELETE FROM schemas")
         writing = asyncio.create_task(create(users, "ann", extensions=badge(number="7")))
-        await _waits_for_a_lock(db)
+        await _wait_for_lock_waiters(db)
 
     with invalid_field("extensions"):
         await writing
 
 
-async def _waits_for_a_lock(db, count: int = 1) -> None:
-    waiting = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
+async def _wait_for_lock_waiters(db, count: int = 1) -> None:
+    waiter_count = "SELECT count(DISTINCT pid) FROM pg_locks WHERE NOT granted"
 
     async def enough_wait() -> bool:
-        return await db.fetchval(waiting) >= count
+        return await db.fetchval(waiter_count) >= count
 
     await eventually(enough_wait)

@@ -40,7 +40,7 @@ async def test_user_without_active_matches_neither_true_nor_false(users):
     assert await user_names(users, negation(present("active"))) == ["cat"]
 
 
-async def test_users_without_active_sort_last_or_first_when_descending(users):
+async def test_users_without_active_sort_last_and_first_if_descending(users):
     people = [await create(users, name, active=name != "bob") for name in ("ann", "bob", "cat")]
     await update(users, people[0].id, "active")
     for order, expected in (

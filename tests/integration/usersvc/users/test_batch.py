@@ -26,15 +26,15 @@ async def look_up(
     return await users.LookupUsers(request)
 
 
-def named(user_name: str) -> UserKey:
+def by_user_name(user_name: str) -> UserKey:
     return UserKey(user_name=user_name)
 
 
-def external(external_id: str) -> UserKey:
+def by_external_id(external_id: str) -> UserKey:
     return UserKey(external_id=external_id)
 
 
-async def large(users, user_name: str, **fields: object) -> users_pb2.User:
+async def create_large(users, user_name: str, **fields: object) -> users_pb2.User:
     """A user of about one megabyte."""
     return await create(users, user_name, emails=[TypedValue(display="x" * 8000)] * 130, **fields)
 
@@ -48,10 +48,10 @@ async def test_batch_returns_users_in_request_order(users):
 
 async def test_batch_reports_unknown_ids_and_returns_the_others(users):
     ann = await create(users, "ann")
-    theirs = await create(users, "ann", organization_id=GLOBEX)
-    response = await batch_get(users, NOBODY, ann.id, theirs.id)
+    foreign = await create(users, "ann", organization_id=GLOBEX)
+    response = await batch_get(users, NOBODY, ann.id, foreign.id)
     assert response == users_pb2.BatchGetUsersResponse(
-        users=[ann], missing_user_ids=[NOBODY, theirs.id]
+        users=[ann], missing_user_ids=[NOBODY, foreign.id]
     )
 
 
@@ -85,7 +85,7 @@ async def test_batch_returns_groups_on_request(users, groups):
 
 
 async def test_batch_over_message_size_reports_remaining_ids(users):
-    created = [await large(users, f"user{number}") for number in range(4)]
+    created = [await create_large(users, f"user{number}") for number in range(4)]
     small = await create(users, "small")
     ids = [user.id for user in (*created, small)]
     response = await batch_get(users, *ids[:2], NOBODY, *ids[2:])
@@ -102,7 +102,7 @@ async def test_batch_over_message_size_reports_remaining_ids(users):
 
 async def test_lookup_by_user_name_ignores_case(users):
     ann = await create(users, "Ann@Acme.test")
-    key = named("aNN@ACME.test")
+    key = by_user_name("aNN@ACME.test")
     response = await look_up(users, key)
     assert response.matches == [users_pb2.UserMatch(key=key, users=[ann])]
 
@@ -110,7 +110,7 @@ async def test_lookup_by_user_name_ignores_case(users):
 async def test_lookup_by_external_id_is_exact_and_in_order_of_creation(users):
     created = [await create(users, f"user{number}", external_id="E-7") for number in range(3)]
     await update(users, created[0].id, title="moved in its table")
-    response = await look_up(users, external("E-7"), external("e-7"))
+    response = await look_up(users, by_external_id("E-7"), by_external_id("e-7"))
     found = [[user.user_name for user in match.users] for match in response.matches]
     assert found == [["user0", "user1", "user2"], []]
 
@@ -118,30 +118,38 @@ async def test_lookup_by_external_id_is_exact_and_in_order_of_creation(users):
 async def test_lookup_returns_one_match_per_key_in_request_order(users):
     ann = await create(users, "ann", external_id="1")
     bob = await create(users, "bob", external_id="2")
-    keys = [external("2"), named("nobody"), named("ann"), named("ANN"), external("ann")]
+    keys = [
+        by_external_id("2"),
+        by_user_name("nobody"),
+        by_user_name("ann"),
+        by_user_name("ANN"),
+        by_external_id("ann"),
+    ]
     response = await look_up(users, *keys)
     found = [[bob], [], [ann], [ann], []]
     assert response == users_pb2.LookupUsersResponse(
         matches=[
-            users_pb2.UserMatch(key=key, users=users_)
-            for key, users_ in zip(keys, found, strict=True)
+            users_pb2.UserMatch(key=key, users=matching)
+            for key, matching in zip(keys, found, strict=True)
         ]
     )
 
 
 async def test_lookup_never_finds_users_of_another_organization(users):
     await create(users, "ann", external_id="1")
-    response = await look_up(users, named("ann"), external("1"), organization_id=GLOBEX)
+    response = await look_up(
+        users, by_user_name("ann"), by_external_id("1"), organization_id=GLOBEX
+    )
     assert [list(match.users) for match in response.matches] == [[], []]
 
 
 async def test_lookup_returns_at_most_ten_users_per_external_id(users):
     for number in range(11):
         await create(users, f"user{number}", external_id="same" if number else "other")
-    (match,) = (await look_up(users, external("same"))).matches
+    (match,) = (await look_up(users, by_external_id("same"))).matches
     assert (len(match.users), match.more_users) == (10, False)
     await create(users, "one more", external_id="same")
-    (match,) = (await look_up(users, external("same"))).matches
+    (match,) = (await look_up(users, by_external_id("same"))).matches
     assert (len(match.users), match.more_users) == (10, True)
 
 
@@ -149,15 +157,15 @@ async def test_lookup_returns_groups_on_request(users, groups):
     ann = await create(users, "ann", external_id="1")
     team = await create_group(groups, "team", [ann.id])
     response = await look_up(
-        users, named("ann"), external("1"), view=users_pb2.USER_VIEW_WITH_GROUPS
+        users, by_user_name("ann"), by_external_id("1"), view=users_pb2.USER_VIEW_WITH_GROUPS
     )
     reported = [[group.group_id for group in match.users[0].groups] for match in response.matches]
     assert reported == [[team.id], [team.id]]
 
 
 async def test_lookup_over_message_size_reports_remaining_keys(users):
-    created = [await large(users, f"user{number}") for number in range(4)]
-    keys = [named(user.user_name) for user in created] + [named("nobody")]
+    created = [await create_large(users, f"user{number}") for number in range(4)]
+    keys = [by_user_name(user.user_name) for user in created] + [by_user_name("nobody")]
     response = await look_up(users, *keys)
     assert 0 < len(response.matches) < 4
     assert response.ByteSize() < 4 * MIB
@@ -171,8 +179,8 @@ async def test_lookup_over_message_size_reports_remaining_keys(users):
 
 async def test_lookup_marks_external_id_whose_users_do_not_all_fit(users):
     for number in range(4):
-        await large(users, f"user{number}", external_id="same")
-    (match,) = (await look_up(users, external("same"))).matches
+        await create_large(users, f"user{number}", external_id="same")
+    (match,) = (await look_up(users, by_external_id("same"))).matches
     assert 0 < len(match.users) < 4
     assert match.more_users
 
@@ -187,13 +195,13 @@ async def test_lookup_marks_external_id_whose_users_do_not_all_fit(users):
         (UserKey(external_id="a\0b"), "keys[1].external_id"),
     ],
 )
-async def test_lookup_refuses_a_key_no_user_can_have(users, key, field):
+async def test_lookup_refuses_a_key_that_no_user_can_have(users, key, field):
     with invalid_field(field):
-        await look_up(users, named("ann"), key)
+        await look_up(users, by_user_name("ann"), key)
 
 
 async def test_lookup_accepts_1000_keys_and_refuses_more(users):
-    keys = [named(f"user{number}") for number in range(1001)]
+    keys = [by_user_name(f"user{number}") for number in range(1001)]
     assert len((await look_up(users, *keys[:1000])).matches) == 1000
     with invalid_field("keys"):
         await look_up(users, *keys)

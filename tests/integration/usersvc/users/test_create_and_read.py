@@ -17,7 +17,7 @@ from grpc import StatusCode
 
 from tests.support.usersvc.user_calls import ACME, NOBODY, create, get, invalid_field, refused
 
-EVERYTHING = User(
+FULL_USER = User(
     user_name="Ann.Lee@Acme.test",
     external_id="00u-1",
     active=False,
@@ -72,8 +72,8 @@ EVERYTHING = User(
 NOW = Timestamp(seconds=1795435200, nanos=123456000)
 
 
-def stored(user: User, user_id: str) -> User:
-    """The user as it is stored by its creation."""
+def created(user: User, user_id: str) -> User:
+    """The user that a create returns for a sent user."""
     output = User(
         id=user_id, organization_id=ACME, etag="1", create_time=NOW, update_time=NOW, active=True
     )
@@ -82,15 +82,15 @@ def stored(user: User, user_id: str) -> User:
 
 
 async def test_created_user_is_returned_with_all_its_values(users):
-    request = CreateUserRequest(organization_id=ACME, user=EVERYTHING)
+    request = CreateUserRequest(organization_id=ACME, user=FULL_USER)
     user = (await users.CreateUser(request)).user
-    assert user == stored(EVERYTHING, user.id)
+    assert user == created(FULL_USER, user.id)
     assert await get(users, user.id) == user
 
 
 async def test_create_requires_only_a_user_name(users):
     user = await create(users, "ann")
-    assert user == stored(User(user_name="ann"), user.id)
+    assert user == created(User(user_name="ann"), user.id)
     assert await get(users, user.id) == user
 
 
@@ -99,10 +99,10 @@ async def test_new_user_id_is_a_uuid_of_version_7(users):
 
 
 async def test_create_ignores_output_only_fields(users):
-    given = User(user_name="ann", id=NOBODY, organization_id=NOBODY, etag="77", create_time=NOW)
-    given.create_time.seconds = 1
-    user = (await users.CreateUser(CreateUserRequest(organization_id=ACME, user=given))).user
-    assert user == stored(User(user_name="ann"), user.id)
+    sent = User(user_name="ann", id=NOBODY, organization_id=NOBODY, etag="77", create_time=NOW)
+    sent.create_time.seconds = 1
+    user = (await users.CreateUser(CreateUserRequest(organization_id=ACME, user=sent))).user
+    assert user == created(User(user_name="ann"), user.id)
     assert user.id != NOBODY
 
 
