@@ -30,14 +30,14 @@ async def outcomes(*calls) -> list[str]:
 
 async def test_concurrent_changes_of_different_members_all_persist(users, groups):
     people = [(await create(users, f"user{n}")).id for n in range(40)]
-    stay, go = people[:20], people[20:]
-    group = await create_group(groups, "Team", go)
+    to_add, to_remove = people[:20], people[20:]
+    group = await create_group(groups, "Team", to_remove)
     await asyncio.gather(
-        *(change_members(groups, group.id, add=[user_id]) for user_id in stay),
-        *(change_members(groups, group.id, remove=[user_id]) for user_id in go),
+        *(change_members(groups, group.id, add=[user_id]) for user_id in to_add),
+        *(change_members(groups, group.id, remove=[user_id]) for user_id in to_remove),
         *(update_group(groups, group.id, external_id=str(n)) for n in range(10)),
     )
-    assert await members(groups, group.id) == stay
+    assert await members(groups, group.id) == to_add
     assert (await get_group(groups, group.id)).etag == "51"
 
 
@@ -60,11 +60,11 @@ async def test_two_concurrent_nestings_never_form_a_cycle(groups):
     for _ in range(20):
         one = await create_group(groups, "One")
         two = await create_group(groups, "Two")
-        done = await outcomes(
+        found = await outcomes(
             change_members(groups, one.id, add=[two.id]),
             change_members(groups, two.id, add=[one.id]),
         )
-        assert sorted(done) == ["GROUP_CYCLE", "OK"]
+        assert sorted(found) == ["GROUP_CYCLE", "OK"]
 
 
 async def test_many_concurrent_nestings_never_form_a_long_cycle(groups):
@@ -92,12 +92,12 @@ async def test_members_deleted_while_replaced_are_in_no_group(users, groups):
     for number in range(10):
         people = [(await create(users, f"user{number}-{n}")).id for n in range(6)]
         await change_members(groups, team.id, clear=True, add=people)
-        done = await outcomes(
+        found = await outcomes(
             *(delete(users, user_id) for user_id in people[::-1]),
             *(change_members(groups, team.id, clear=True, add=people) for _ in range(3)),
             change_members(groups, team.id, clear=True),
         )
-        assert {*done} <= {"OK", "MEMBER_NOT_FOUND"}
+        assert {*found} <= {"OK", "MEMBER_NOT_FOUND"}
         assert await members(groups, team.id) == []
 
 
@@ -113,16 +113,16 @@ async def test_concurrent_group_deletes_and_nestings_leave_no_rows(users, groups
     ann = await create(users, "ann")
     for _ in range(10):
         inner = await create_group(groups, "Inner", [ann.id])
-        holders = [await create_group(groups, f"Holder {n}", [ann.id]) for n in range(4)]
-        await change_members(groups, holders[0].id, add=[inner.id])
-        done = await outcomes(
-            *(change_members(groups, holder.id, add=[inner.id]) for holder in holders),
+        parents = [await create_group(groups, f"Parent {n}", [ann.id]) for n in range(4)]
+        await change_members(groups, parents[0].id, add=[inner.id])
+        found = await outcomes(
+            *(change_members(groups, parent.id, add=[inner.id]) for parent in parents),
             delete_group(groups, inner.id),
-            delete_group(groups, holders[0].id),
+            delete_group(groups, parents[0].id),
             change_members(groups, inner.id, clear=True),
         )
-        assert {*done} <= {"OK", "MEMBER_NOT_FOUND", "GROUP_NOT_FOUND"}
-        assert [await members(groups, holder.id) for holder in holders[1:]] == [[ann.id]] * 3
+        assert {*found} <= {"OK", "MEMBER_NOT_FOUND", "GROUP_NOT_FOUND"}
+        assert [await members(groups, parent.id) for parent in parents[1:]] == [[ann.id]] * 3
     assert await db.fetchval("SELECT count(*) FROM group_groups") == 0
 
 
@@ -131,14 +131,14 @@ async def test_user_and_its_groups_can_be_deleted_concurrently(users, groups, db
         user = await create(users, f"user{number}")
         inner = await create_group(groups, "Inner", [user.id])
         outer = await create_group(groups, "Outer", [user.id, inner.id])
-        done = await outcomes(
+        found = await outcomes(
             delete(users, user.id), delete_group(groups, outer.id), delete_group(groups, inner.id)
         )
-        assert done == ["OK"] * 3
+        assert found == ["OK"] * 3
     assert await db.fetchval("SELECT count(*) FROM group_members") == 0
 
 
-async def test_walk_up_the_groups_sees_a_whole_nesting_or_none(users, groups):
+async def test_groups_of_a_user_include_a_concurrent_nesting_or_not(users, groups):
     ann = await create(users, "ann")
     inner = await create_group(groups, "Inner", [ann.id])
     outer = await create_group(groups, "Outer")

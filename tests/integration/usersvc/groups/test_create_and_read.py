@@ -125,7 +125,7 @@ async def seven(users, groups):
     return (await create_group(groups, "Seven", ids)).id, ids
 
 
-async def test_walk_by_page_tokens_returns_each_member_once(groups, seven):
+async def test_pages_by_token_return_each_member_once(groups, seven):
     group_id, ids = seven
     pages, token = [], ""
     while not pages or token:
@@ -145,9 +145,9 @@ async def test_member_page_token_of_another_group_is_refused(groups, seven):
     group_id, ids = seven
     other = await create_group(groups, "Other", ids)
     token = (await list_members(groups, group_id, page_size=2)).next_page_token
-    for wrong in (token, token[:-3], "x"):
+    for invalid_token in (token, token[:-3], "x"):
         with refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT):
-            await list_members(groups, other.id, page_token=wrong)
+            await list_members(groups, other.id, page_token=invalid_token)
 
 
 async def test_negative_page_size_of_members_is_refused(groups, seven):

@@ -28,7 +28,7 @@ def user_id(number: int) -> str:
 
 # 100,000 users are members of one group, and each also of one of 1,000 small groups; 10 users
 # are in no group. The first small group contains all other small groups.
-FILL = f"""
+INSERT_ROWS = f"""
 INSERT INTO users (organization_id, user_id, create_time, update_time, user_name, active)
 SELECT '{ACME}', ('018f6d2e-0000-7000-8000-' || lpad(n::text, 12, '0'))::uuid,
        now(), now(), 'user' || n, true
@@ -60,7 +60,7 @@ def crowded(users_template: Template) -> Iterator[Template]:
 
 async def _fill(url: str) -> None:
     connection = await asyncpg.connect(url)
-    await connection.execute(FILL)
+    await connection.execute(INSERT_ROWS)
     for table in ("users", "groups", "group_users", "group_groups"):
         await connection.execute(f"VACUUM ANALYZE {table}")
     await connection.close()
@@ -73,7 +73,7 @@ def crowded_url(crowded: Template) -> Iterator[str]:
 
 
 @pytest.fixture
-async def crowd(crowded_url, clock):
+async def crowded_groups(crowded_url, clock):
     async with open_channel(crowded_url, clock) as channel:
         yield GroupServiceStub(channel)
 
@@ -85,39 +85,39 @@ async def crowded_db(crowded_url):
     await connection.close()
 
 
-async def test_large_group_is_walked_in_pages(crowd):
+async def test_large_group_is_walked_in_pages(crowded_groups):
     found, token = [], ""
     while not found or token:
-        page = await list_members(crowd, LARGE, page_size=10_000, page_token=token)
+        page = await list_members(crowded_groups, LARGE, page_size=10_000, page_token=token)
         found += [member.display_name for member in page.members]
         token = page.next_page_token
     assert found == [f"user{number}" for number in range(1, SIZE + 1)]
 
 
-async def test_1000_members_are_added_and_removed_by_one_request(crowd, crowded_db):
-    some = [user_id(number) for number in range(501, 1501)]
-    await change_members(crowd, LARGE, remove=some)
+async def test_1000_members_are_added_and_removed_by_one_request(crowded_groups, crowded_db):
+    member_ids = [user_id(number) for number in range(501, 1501)]
+    await change_members(crowded_groups, LARGE, remove=member_ids)
     count = "SELECT count(*) FROM group_users WHERE group_id = $1"
     assert await crowded_db.fetchval(count, LARGE) == SIZE - 1000
-    await change_members(crowd, LARGE, add=some)
+    await change_members(crowded_groups, LARGE, add=member_ids)
     assert await crowded_db.fetchval(count, LARGE) == SIZE
 
 
-async def test_replacement_of_members_writes_only_the_difference(crowd, crowded_db):
+async def test_replacement_of_members_writes_only_the_difference(crowded_groups, crowded_db):
     wanted = [user_id(number) for number in range(2, SIZE + 2)]
     rows = "SELECT user_id::text, xmin::text FROM group_users WHERE group_id = $1"
     before = dict(await crowded_db.fetch(rows, LARGE))
-    await change_members(crowd, LARGE, clear=True, add=wanted)
+    await change_members(crowded_groups, LARGE, clear=True, add=wanted)
     after = dict(await crowded_db.fetch(rows, LARGE))
     assert sorted(after) == wanted
     changed = {each for each in before.keys() | after if before.get(each) != after.get(each)}
     assert changed == {user_id(1), user_id(SIZE + 1)}
 
 
-async def test_group_with_100000_members_is_created_and_deleted(crowd, crowded_db):
-    everybody = [user_id(number) for number in range(1, SIZE + 1)]
-    group = await create_group(crowd, "Copy", everybody)
+async def test_group_with_100000_members_is_created_and_deleted(crowded_groups, crowded_db):
+    member_ids = [user_id(number) for number in range(1, SIZE + 1)]
+    group = await create_group(crowded_groups, "Copy", member_ids)
     count = "SELECT count(*) FROM group_users WHERE group_id = $1"
     assert await crowded_db.fetchval(count, group.id) == SIZE
-    await delete_group(crowd, group.id)
+    await delete_group(crowded_groups, group.id)
     assert await crowded_db.fetchval(count, group.id) == 0

@@ -117,15 +117,15 @@ async def test_joining_a_group_keeps_the_version_of_the_user(users, groups):
 async def test_deleted_user_is_removed_from_groups_with_new_versions(users, groups, clock):
     ann = await create(users, "ann")
     bob = await create(users, "bob")
-    left = [await create_group(groups, name, [ann.id, bob.id]) for name in ("One", "Two")]
+    changed = [await create_group(groups, name, [ann.id, bob.id]) for name in ("One", "Two")]
     untouched = await create_group(groups, "Three", [bob.id])
     clock.advance(minutes=1)
     await delete(users, ann.id)
-    assert [await members(groups, group.id) for group in left] == [[bob.id], [bob.id]]
-    for group in left:
+    assert [await members(groups, group.id) for group in changed] == [[bob.id], [bob.id]]
+    for group in changed:
         group.etag = "2"
         group.update_time.FromDatetime(clock.now.replace(tzinfo=None))
-    assert [await get_group(groups, group.id) for group in left] == left
+    assert [await get_group(groups, group.id) for group in changed] == changed
     assert await get_group(groups, untouched.id) == untouched
 
 

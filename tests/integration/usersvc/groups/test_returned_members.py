@@ -108,7 +108,7 @@ async def test_negative_member_limit_is_refused(groups):
         await create_with(groups, member_view=view(-1))
 
 
-async def test_validated_write_returns_the_members_it_would_have(users, groups):
+async def test_validated_write_returns_the_members_of_the_result(users, groups):
     ann = await create(users, "ann@corp.test")
     group = await create_group(groups, "Team")
 

@@ -71,8 +71,8 @@ async def test_filter_finds_nothing_of_another_organization(users, groups, ann, 
 
 
 async def test_user_is_only_in_groups_of_its_own_organization(users, groups, ann, team):
-    twin = await create(users, "ann", organization_id=GLOBEX)
-    assert await groups_of(users, twin.id, organization_id=GLOBEX) == []
+    namesake = await create(users, "ann", organization_id=GLOBEX)
+    assert await groups_of(users, namesake.id, organization_id=GLOBEX) == []
 
 
 async def test_page_token_of_another_organization_is_refused(groups, users, team):

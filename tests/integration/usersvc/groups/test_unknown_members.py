@@ -18,11 +18,11 @@ async def team(groups, ann):
     return await create_group(groups, "Team", [ann])
 
 
-async def change(groups, team: Group, **parts: object) -> Group:
+async def change_members(groups, team: Group, **parts: object) -> Group:
     return await update_group(groups, team.id, members=MemberChange(keep_unknown=True, **parts))
 
 
-async def shown(groups, team: Group) -> list[tuple[str, int]]:
+async def all_members(groups, team: Group) -> list[tuple[str, int]]:
     """All members, from all pages."""
     found, token = [], ""
     while True:
@@ -34,10 +34,10 @@ async def shown(groups, team: Group) -> list[tuple[str, int]]:
 
 
 async def test_unknown_member_is_stored_beside_known_ones(groups, ann, team):
-    await change(groups, team, add_member_ids=["no uuid", NOBODY])
+    await change_members(groups, team, add_member_ids=["no uuid", NOBODY])
 
     unknown = [(text, Member.KIND_UNKNOWN) for text in sorted(["no uuid", NOBODY])]
-    assert await shown(groups, team) == [(ann, Member.KIND_USER), *unknown]
+    assert await all_members(groups, team) == [(ann, Member.KIND_USER), *unknown]
 
 
 async def test_create_stores_unknown_members(groups):
@@ -50,32 +50,32 @@ async def test_create_stores_unknown_members(groups):
         )
     )
 
-    assert await shown(groups, created.group) == [("nobody", Member.KIND_UNKNOWN)]
+    assert await all_members(groups, created.group) == [("nobody", Member.KIND_UNKNOWN)]
 
 
 async def test_unknown_member_is_removed_by_its_id(groups, ann, team):
-    await change(groups, team, add_member_ids=["nobody", NOBODY])
-    await change(groups, team, remove_member_ids=[NOBODY, "nobody"])
+    await change_members(groups, team, add_member_ids=["nobody", NOBODY])
+    await change_members(groups, team, remove_member_ids=[NOBODY, "nobody"])
 
-    assert await shown(groups, team) == [(ann, Member.KIND_USER)]
+    assert await all_members(groups, team) == [(ann, Member.KIND_USER)]
 
 
 async def test_clear_removes_unknown_members_too(groups, team):
-    await change(groups, team, add_member_ids=["nobody"])
-    await change(groups, team, clear=True)
+    await change_members(groups, team, add_member_ids=["nobody"])
+    await change_members(groups, team, clear=True)
 
-    assert await shown(groups, team) == []
+    assert await all_members(groups, team) == []
 
 
 async def test_adding_a_stored_unknown_member_changes_nothing(groups, team):
-    before = await change(groups, team, add_member_ids=["nobody"])
-    after = await change(groups, team, add_member_ids=["nobody"])
+    before = await change_members(groups, team, add_member_ids=["nobody"])
+    after = await change_members(groups, team, add_member_ids=["nobody"])
 
     assert after == before == await get_group(groups, team.id)
 
 
 async def test_unknown_members_are_listed_last_on_their_own_page(groups, ann, team):
-    await change(groups, team, add_member_ids=["a", "b"])
+    await change_members(groups, team, add_member_ids=["a", "b"])
 
     first = await list_members(groups, team.id, page_size=1)
     second = await list_members(groups, team.id, page_size=1, page_token=first.next_page_token)
@@ -92,4 +92,4 @@ async def test_unknown_members_are_listed_last_on_their_own_page(groups, ann, te
 )
 async def test_too_many_or_too_long_unknown_members_are_refused(groups, team, ids):
     with invalid_field("members"):
-        await change(groups, team, add_member_ids=ids)
+        await change_members(groups, team, add_member_ids=ids)
