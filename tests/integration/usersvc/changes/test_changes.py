@@ -41,7 +41,7 @@ from usersvc.background.feed import Batch
 from usersvc.domain.changes import Change, ChangeCursor, ChangeType
 from usersvc.rpc.convert.change import from_batch
 
-INVALID = (Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT)
+INVALID_TOKEN = (Reason.REASON_INVALID_CHANGE_TOKEN, grpc.StatusCode.INVALID_ARGUMENT)
 
 
 async def test_created_user_is_reported_with_its_assigned_fields(changes, users, clock):
@@ -89,7 +89,7 @@ async def test_update_reports_the_fields_whose_values_changed(changes, users):
         (False, None, "USER_UPDATED"),
     ],
 )
-async def test_change_of_active_is_reported_before_the_update(
+async def test_change_of_active_decides_the_type_of_the_change(
     changes, users, before, after, expected
 ):
     ann = await create(users, "ann@corp.test")
@@ -136,12 +136,12 @@ async def test_user_deletion_reports_removal_from_groups_first(changes, users, g
     async with watch_changes(changes) as reader:
         await delete(users, ann.id)
 
-        left, gone = await reader.until(2)
+        removed, deleted = await reader.until(2)
 
-    assert (kind(left), left.resource_id, list(left.user_ids)) == (
+    assert (kind(removed), removed.resource_id, list(removed.user_ids)) == (
         "MEMBERS_REMOVED", staff.id, [ann.id],
     )  # fmt: skip
-    assert (kind(gone), gone.resource_id, gone.etag) == ("USER_DELETED", ann.id, "")
+    assert (kind(deleted), deleted.resource_id, deleted.etag) == ("USER_DELETED", ann.id, "")
 
 
 async def test_group_creation_is_reported_before_its_first_members(changes, users, groups):
@@ -181,7 +181,7 @@ async def test_only_members_added_or_removed_are_reported(changes, users, groups
     assert {each.etag for each in (renamed, removed, added)} == {after.etag}
 
 
-async def test_many_members_are_reported_in_parts_of_1000(changes, users, groups):
+async def test_added_members_are_reported_in_changes_of_up_to_1000(changes, users, groups):
     ids = [(await create(users, f"u{number}@corp.test")).id for number in range(1_201)]
     async with watch_changes(changes) as reader:
         staff = await create_group(groups, "Staff", ids)
@@ -202,12 +202,12 @@ async def test_group_deletion_reports_removal_from_parents_first(changes, groups
     async with watch_changes(changes) as reader:
         await delete_group(groups, inner.id)
 
-        left, gone = await reader.until(2)
+        removed, deleted = await reader.until(2)
 
-    assert (kind(left), left.resource_id, list(left.group_ids)) == (
+    assert (kind(removed), removed.resource_id, list(removed.group_ids)) == (
         "MEMBERS_REMOVED", outer.id, [inner.id],
     )  # fmt: skip
-    assert (kind(gone), gone.resource_id) == ("GROUP_DELETED", inner.id)
+    assert (kind(deleted), deleted.resource_id) == ("GROUP_DELETED", inner.id)
 
 
 async def test_change_carries_the_id_of_its_request(changes, users):
@@ -264,7 +264,7 @@ async def test_feed_continues_after_the_given_token(changes, users):
         assert [each.resource_id for each in await reader.until(2)] == later
 
 
-async def test_reader_far_behind_receives_several_messages(changes, users):
+async def test_reader_far_behind_receives_changes_in_several_messages(changes, users):
     async with watch_changes(changes) as reader:
         token = reader.token
     created = [(await create(users, f"u{number}@corp.test")).id for number in range(450)]
@@ -276,11 +276,11 @@ async def test_reader_far_behind_receives_several_messages(changes, users):
 
 async def test_higher_number_committed_first_waits_for_the_lower_one(changes, users, users_url, db):
     """Numbers alone would lose changes: a transaction may take a number early and commit late."""
-    late = await asyncpg.connect(users_url)
+    slow_writer = await asyncpg.connect(users_url)
     async with watch_changes(changes) as reader:
-        transaction = late.transaction()
+        transaction = slow_writer.transaction()
         await transaction.start()
-        slow = await late.fetchval(
+        slow_number = await slow_writer.fetchval(
             """
             INSERT INTO changes
                 (organization_id, number, type, resource_id, create_time, request_id)
@@ -290,31 +290,31 @@ async def test_higher_number_committed_first_waits_for_the_lower_one(changes, us
             ACME, uuid4(),
         )  # fmt: skip
         ann = await create(users, "ann@corp.test")
-        quick = await db.fetchval("SELECT max(number) FROM changes")
-        assert quick > slow
-        assert await db.fetchval("SELECT change_horizon()") < slow
+        quick_number = await db.fetchval("SELECT max(number) FROM changes")
+        assert quick_number > slow_number
+        assert await db.fetchval("SELECT change_horizon()") < slow_number
         reported = asyncio.create_task(reader.until(2))
         assert await quiescent(lambda: list(reader.seen), 0.3) == []
 
         await transaction.commit()
         first, second = await reported
-    await late.close()
+    await slow_writer.close()
 
-    assert (first.number, second.number) == (slow, quick)
+    assert (first.number, second.number) == (slow_number, quick_number)
     assert second.resource_id == ann.id
 
 
 async def test_unused_number_does_not_delay_later_changes(changes, users, users_url):
-    doomed = await asyncpg.connect(users_url)
+    rolled_back = await asyncpg.connect(users_url)
     async with watch_changes(changes) as reader:
-        transaction = doomed.transaction()
+        transaction = rolled_back.transaction()
         await transaction.start()
-        await doomed.fetchval("SELECT next_change()")
+        await rolled_back.fetchval("SELECT next_change()")
         await create(users, "ann@corp.test")
         await transaction.rollback()
 
         assert len(await reader.until(1)) == 1
-    await doomed.close()
+    await rolled_back.close()
 
 
 async def test_transaction_with_many_numbers_holds_one_lock(db):
@@ -342,7 +342,7 @@ async def test_other_replica_reports_a_change_without_polling_delay(users_url, c
 
 @pytest.mark.parametrize("token", ["nonsense", "W10=", "WzEsMl0=", "é"])
 async def test_malformed_change_token_is_refused(changes, token):
-    with refused(*INVALID):
+    with refused(*INVALID_TOKEN):
         async with watch_changes(changes, token):
             pass
 
@@ -351,7 +351,7 @@ async def test_change_token_of_another_organization_is_refused(changes):
     async with watch_changes(changes, organization_id=GLOBEX) as reader:
         token = reader.token
     for organization_id in (ACME, None):
-        with refused(*INVALID):
+        with refused(*INVALID_TOKEN):
             async with watch_changes(changes, token, organization_id):
                 pass
 
@@ -360,7 +360,7 @@ async def test_change_token_of_a_replaced_feed_is_refused(changes, db):
     async with watch_changes(changes) as reader:
         token = reader.token
     await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")
-    with refused(*INVALID):
+    with refused(*INVALID_TOKEN):
         async with watch_changes(changes, token):
             pass
 
@@ -371,10 +371,10 @@ async def test_change_token_from_the_future_is_refused(changes, users, db):
         for name in ("ann", "bob"):
             await create(users, f"{name}@corp.test")
         await reader.until(2)
-        ahead = reader.token
+        newer_token = reader.token
     await db.execute("SELECT setval('change_number', 1)")
-    with refused(*INVALID):
-        async with watch_changes(changes, ahead):
+    with refused(*INVALID_TOKEN):
+        async with watch_changes(changes, newer_token):
             pass
 
 
@@ -414,13 +414,13 @@ async def test_full_snapshot_contains_every_organization(changes, users):
         pass
 
 
-async def test_snapshot_during_writes_misses_and_repeats_nothing(changes, users, groups, db):
-    read = asyncio.Event()
+async def test_snapshot_during_writes_loses_and_repeats_no_change(changes, users, groups, db):
+    snapshots_read = asyncio.Event()
 
     async def write(writer: int) -> None:
         staff = await create_group(groups, f"Staff {writer}")
         for number in count():
-            if number >= 12 and read.is_set():
+            if number >= 12 and snapshots_read.is_set():
                 return
             user = await create(users, f"u{number}@w{writer}.test")
             await change_members(groups, staff.id, add=[user.id])
@@ -436,7 +436,7 @@ async def test_snapshot_during_writes_misses_and_repeats_nothing(changes, users,
             state = await read_snapshot(changes)
             if state.users:  # the writers have started, and continue until all snapshots are read
                 states.append(state)
-        read.set()
+        snapshots_read.set()
     await create(users, "last@corp.test")  # so that changes follow each snapshot
     end = await db.fetchval("SELECT last_value FROM change_number")
 
@@ -456,10 +456,10 @@ async def test_snapshots_over_the_limit_are_refused_with_retry(changes, users, d
     async with db.transaction():
         await db.execute("LOCK TABLE users")  # readers of users have to wait
         running = [asyncio.create_task(read_snapshot(changes)) for _ in range(2)]
-        reading = "SELECT count(*) FROM pg_locks WHERE NOT granted"
+        waiter_count = "SELECT count(*) FROM pg_locks WHERE NOT granted"
 
         async def both_wait() -> bool:
-            return await db.fetchval(reading) >= 2
+            return await db.fetchval(waiter_count) >= 2
 
         await eventually(both_wait)
 
@@ -504,7 +504,7 @@ async def test_every_kind_of_write_sends_a_notification(no_polling, changes, use
 
 async def test_change_token_has_the_number_of_an_existing_change(changes, users, db):
     """After a crash the sequence repeats numbers whose transactions did not commit."""
-    ann = await create(users, "ann@corp.test")
+    await create(users, "ann@corp.test")
     for _ in range(3):
         with pytest.raises(grpc.aio.AioRpcError):
             await create(users, "ANN@corp.test")
@@ -513,10 +513,9 @@ async def test_change_token_has_the_number_of_an_existing_change(changes, users,
     async with watch_changes(changes) as reader:
         cursor = ChangeCursor.from_token(reader.token, UUID(ACME))
     assert cursor.number == last
-    assert ann.id
 
 
-def test_split_batch_keeps_the_snapshot_state_after_each_part():
+def test_split_batch_keeps_the_seen_numbers_after_each_part():
     start = ChangeCursor(uuid4(), UUID(ACME), 0, frozenset({150, 190}))
     batch = [
         Change(

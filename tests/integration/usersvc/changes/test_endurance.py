@@ -33,7 +33,8 @@ WRITERS = 8
 CONSUMERS = 2
 KILLS = 10
 RESTARTS = 2
-MANY = 60
+RECENT_USERS = 60
+"""Writers change only this many of the newest users, so that their changes overlap."""
 EXPECTED_FAILURES = (
     grpc.StatusCode.NOT_FOUND,
     grpc.StatusCode.INVALID_ARGUMENT,
@@ -70,24 +71,31 @@ class Service:
 class Writer:
     """Changes users and groups that all writers share, so that changes overlap."""
 
-    def __init__(self, channel: grpc.aio.Channel, seed: int, shared: "Shared") -> None:
+    def __init__(self, channel: grpc.aio.Channel, seed: int, shared: "SharedResources") -> None:
         self._users = UserServiceStub(channel)
         self._groups = GroupServiceStub(channel)
         self._random = random.Random(seed)
         self._shared = shared
-        self._made = 0
+        self._created_count = 0
         self._seed = seed
-        self.done = 0
+        self.write_count = 0
 
     async def write(self) -> None:
         """Make one change; conflicts and calls cut short by a restart are expected."""
-        act = self._random.choices(
-            (self._create, self._update, self._switch, self._delete, self._group, self._members),
+        action = self._random.choices(
+            (
+                self._create,
+                self._update,
+                self._toggle_active,
+                self._delete,
+                self._replace_group,
+                self._change_members,
+            ),
             (5, 6, 3, 2, 1, 6),
         )[0]
         try:
-            await act()
-            self.done += 1
+            await action()
+            self.write_count += 1
         except grpc.aio.AioRpcError as error:
             if error.code() is grpc.StatusCode.UNAVAILABLE:
                 await pace(0.05)  # the service restarts; back off as a client does
@@ -95,28 +103,28 @@ class Writer:
                 raise
 
     async def _create(self) -> None:
-        self._made += 1
-        user = await create(self._users, f"u{self._made}@w{self._seed}.test")
+        self._created_count += 1
+        user = await create(self._users, f"u{self._created_count}@w{self._seed}.test")
         self._shared.users.append(user.id)
 
     async def _update(self) -> None:
         await update(self._users, self._user(), title=f"Title {self._random.random()}")
 
-    async def _switch(self) -> None:
+    async def _toggle_active(self) -> None:
         await update(self._users, self._user(), "active", active=self._random.random() < 0.5)
 
     async def _delete(self) -> None:
-        if len(self._shared.users) > MANY:
+        if len(self._shared.users) > RECENT_USERS:
             await delete(self._users, self._user())
 
-    async def _group(self) -> None:
+    async def _replace_group(self) -> None:
         if len(self._shared.groups) < WRITERS:
             group = await create_group(self._groups, "Group", [self._user()])
             self._shared.groups.append(group.id)
         else:
             await delete_group(self._groups, self._shared.groups.pop(0))
 
-    async def _members(self) -> None:
+    async def _change_members(self) -> None:
         await change_members(
             self._groups,
             self._random.choice(self._shared.groups),
@@ -125,10 +133,10 @@ class Writer:
         )
 
     def _user(self) -> str:
-        return self._random.choice(self._shared.users[-MANY:])
+        return self._random.choice(self._shared.users[-RECENT_USERS:])
 
 
-class Shared:
+class SharedResources:
     """The users and groups that all writers change."""
 
     def __init__(self) -> None:
@@ -153,17 +161,17 @@ async def test_feed_loses_and_repeats_nothing_when_processes_are_killed(
         async def kill_consumers() -> None:
             for number in range(KILLS):
                 await pace(SECONDS / (KILLS + 1))  # spread over the run
-                which = number % CONSUMERS
-                consumers[which].kill()
-                await consumers[which].wait()
-                consumers[which] = await consume(service.target, files[which])
+                index = number % CONSUMERS
+                consumers[index].kill()
+                await consumers[index].wait()
+                consumers[index] = await consume(service.target, files[index])
 
         async def restart_service() -> None:
             for end in (asyncio.subprocess.Process.terminate, asyncio.subprocess.Process.kill):
                 await pace(SECONDS / (RESTARTS + 1))  # spread over the run
                 await service.restart(end)
 
-        await run_until_disturbed(writers, kill_consumers(), restart_service())
+        await write_during(writers, kill_consumers(), restart_service())
         await channel.channel_ready()  # the last event may have been a restart
         last = await create(UserServiceStub(channel), "last@corp.test")
     try:
@@ -178,14 +186,14 @@ async def test_feed_loses_and_repeats_nothing_when_processes_are_killed(
     replayed = [replay(file) for file in files]
     assert all(state == expected for state, _ in replayed)
     assert all(count > WRITERS for _, count in replayed)
-    writes = sum(writer.done for writer in writers)
+    writes = sum(writer.write_count for writer in writers)
     sys.stdout.write(
         f"{writes} writes in {SECONDS:g} s; received {[count for _, count in replayed]}\n"
     )
 
 
-async def create_shared(channel: grpc.aio.Channel) -> Shared:
-    shared = Shared()
+async def create_shared(channel: grpc.aio.Channel) -> SharedResources:
+    shared = SharedResources()
     for number in range(10):
         user = await create(UserServiceStub(channel), f"first{number}@corp.test")
         shared.users.append(user.id)
@@ -194,21 +202,19 @@ async def create_shared(channel: grpc.aio.Channel) -> Shared:
     return shared
 
 
-async def run_until_disturbed(
-    writers: list[Writer], *disturbers: Coroutine[Any, Any, None]
-) -> None:
-    """Run the writers until all disturbers have finished."""
-    done = asyncio.Event()
+async def write_during(writers: list[Writer], *disturbances: Coroutine[Any, Any, None]) -> None:
+    """Run the writers until all disturbances are over."""
+    over = asyncio.Event()
 
     async def run(writer: Writer) -> None:
-        while not done.is_set():
+        while not over.is_set():
             await writer.write()
 
     async with asyncio.TaskGroup() as tasks:
         for writer in writers:
             tasks.create_task(run(writer))
-        await asyncio.gather(*disturbers)
-        done.set()
+        await asyncio.gather(*disturbances)
+        over.set()
 
 
 async def consume(target: str, file: Path) -> asyncio.subprocess.Process:
@@ -220,7 +226,7 @@ async def consume(target: str, file: Path) -> asyncio.subprocess.Process:
 
 
 async def tables(db: asyncpg.Connection) -> SnapshotState:
-    """The state according to the tables."""
+    """The state of the tables of users, groups and members."""
     state = SnapshotState()
     for user_id, version in await db.fetch("SELECT user_id, version FROM users"):
         state.users[str(user_id)] = str(version)

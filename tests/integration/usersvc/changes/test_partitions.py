@@ -28,19 +28,19 @@ async def partitions(users_url: str) -> AsyncIterator[ChangePartitions]:
         yield ChangePartitions(database)
 
 
-async def names(db: asyncpg.Connection) -> set[str]:
+async def partition_names(db: asyncpg.Connection) -> set[str]:
     rows = await db.fetch(
         "SELECT inhrelid::regclass::text FROM pg_inherits WHERE inhparent = 'changes'::regclass"
     )
     return {row[0] for row in rows}
 
 
-async def token(db: asyncpg.Connection, number: int) -> str:
+async def token_at(db: asyncpg.Connection, number: int) -> str:
     feed_id = await db.fetchval("SELECT feed_id FROM change_feed")
     return ChangeCursor(feed_id, UUID(ACME), number).token()
 
 
-async def test_numbers_tell_the_minute_of_their_change(users, db):
+async def test_change_number_contains_the_minute_of_its_change(users, db):
     before = await db.fetchval("SELECT change_number_at(now())")
     await create(users, "ann@corp.test")
     after = await db.fetchval("SELECT change_number_at(now() + interval '1 minute')")
@@ -74,13 +74,13 @@ async def test_number_continues_while_another_writer_advances_the_minute(users_u
     )
     other = await asyncpg.connect(users_url)
     async with other.transaction():
-        await other.execute("SELECT pg_advisory_xact_lock(1852662386, 0)")  # it advances
+        await other.execute("SELECT pg_advisory_xact_lock(1852662386, 0)")  # it advances the minute
         assert await db.fetchval("SELECT next_change()") == old + 1
     await other.close()
     assert await db.fetchval("SELECT next_change()") > old + 2**26
 
 
-async def test_number_never_goes_back_with_the_clock(db):
+async def test_number_increases_when_the_clock_goes_back(db):
     ahead = await db.fetchval(
         "SELECT setval('change_number', change_number_at(now() + interval '1 hour'))"
     )
@@ -91,13 +91,13 @@ async def test_horizon_is_below_open_writers_of_an_earlier_minute(users_url, db)
     await db.execute(
         "SELECT setval('change_number', change_number_at(now() - interval '3 minutes'))"
     )
-    other = await asyncpg.connect(users_url)
-    async with other.transaction():
+    open_writer = await asyncpg.connect(users_url)
+    async with open_writer.transaction():
         await db.execute("SELECT setval('change_number', change_number_at(now()) - 1000)")
-        open_number = await other.fetchval("SELECT next_change()")
+        open_number = await open_writer.fetchval("SELECT next_change()")
         later = await db.fetchval("SELECT next_change()")
         assert await db.fetchval("SELECT change_horizon()") < open_number < later
-    await other.close()
+    await open_writer.close()
     assert await db.fetchval("SELECT change_horizon()") == later
 
 
@@ -105,11 +105,11 @@ async def test_partitions_of_this_week_and_the_next_exist(partitions, db):
     await partitions.maintain(NOW)
     weeks = {int(NOW.timestamp()) // 604_800 + n for n in (0, 1)}
     expected = {f"changes_{datetime.fromtimestamp(n * 604_800, UTC):%Y%m%d}" for n in weeks}
-    assert await names(db) == {*expected, "changes_default", "changes_untimed"}
+    assert await partition_names(db) == {*expected, "changes_default", "changes_untimed"}
 
 
-async def test_missing_partition_delays_no_write_and_receives_its_rows(partitions, users, db):
-    for name in await names(db) - {"changes_default", "changes_untimed"}:
+async def test_write_succeeds_without_partition_and_is_moved_into_it(partitions, users, db):
+    for name in await partition_names(db) - {"changes_default", "changes_untimed"}:
         await db.execute(f"DROP TABLE {name}")
     ann = await create(users, "ann@corp.test")
     assert await db.fetchval("SELECT resource_id::text FROM changes_default") == ann.id
@@ -129,19 +129,21 @@ async def test_expired_week_is_dropped_and_its_tokens_are_refused(partitions, ch
     assert await partitions.maintain(NOW) == 0
 
     with refused(*TRIMMED):
-        async with watch_changes(changes, await token(db, expired - 1)):
+        async with watch_changes(changes, await token_at(db, expired - 1)):
             pass
-    async with watch_changes(changes, await token(db, expired)) as reader:
+    async with watch_changes(changes, await token_at(db, expired)) as reader:
         received = await reader.until(2)
     assert [received[0].number, received[1].resource_id] == [kept, bob.id]
 
 
-async def test_token_of_a_quiet_feed_survives_the_drop_of_its_week(partitions, changes, users, db):
+async def test_last_token_of_a_quiet_feed_is_valid_after_its_week_is_dropped(
+    partitions, changes, users, db
+):
     last = await insert_expired_change(db, ACME, days=60)
     await create_partition(db, NOW - timedelta(days=45))  # a later week without changes
     assert await partitions.maintain(NOW) == 2
     ann = await create(users, "ann@corp.test")
-    async with watch_changes(changes, await token(db, last)) as reader:
+    async with watch_changes(changes, await token_at(db, last)) as reader:
         assert [each.resource_id for each in await reader.until(1)] == [ann.id]
 
 
@@ -151,7 +153,7 @@ async def test_wrong_clock_of_a_replica_deletes_no_change(partitions, users, db)
     assert await db.fetchval("SELECT count(*) FROM changes") == 1
 
 
-async def test_maintenance_gives_up_while_a_reader_uses_the_table(partitions, users_url, db):
+async def test_maintenance_does_nothing_while_a_reader_uses_the_table(partitions, users_url, db):
     await insert_expired_change(db, ACME, days=38)
     reader = await asyncpg.connect(users_url)
     async with reader.transaction():
@@ -188,5 +190,5 @@ async def test_changes_numbered_without_a_time_are_deleted_one_by_one(partitions
 async def test_partition_without_times_is_dropped_after_retention(partitions, db):
     await db.execute("UPDATE change_feed SET timed_from = now() - interval '31 days'")
     assert await partitions.maintain(NOW) == 1
-    assert "changes_untimed" not in await names(db)
+    assert "changes_untimed" not in await partition_names(db)
     assert await db.fetchval("SELECT trimmed FROM change_feed") == 0

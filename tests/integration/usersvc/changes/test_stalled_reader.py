@@ -20,8 +20,8 @@ SMALL_WINDOW = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 1_02
 """Options of a client with small HTTP/2 windows: the server can send little in advance."""
 USERS = 2_000
 SECONDS = 2.0
-SHORT = dict.fromkeys(STREAM_SECONDS, SECONDS)
-READING = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
+SHORT_STREAMS = dict.fromkeys(STREAM_SECONDS, SECONDS)
+OPEN_SNAPSHOTS = "SELECT count(*) FROM pg_stat_activity WHERE state = 'idle in transaction'"
 
 
 @pytest.fixture
@@ -48,7 +48,7 @@ async def final_status(call: grpc.aio.UnaryStreamCall) -> grpc.StatusCode:
     return grpc.StatusCode.OK
 
 
-@pytest.mark.parametrize("limits", [{"write_seconds": SECONDS}, {"stream_seconds": SHORT}])
+@pytest.mark.parametrize("limits", [{"write_seconds": SECONDS}, {"stream_seconds": SHORT_STREAMS}])
 async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
     many_users: None,
     users_url: str,
@@ -65,12 +65,12 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
         calls = [stub.ReadSnapshot(request) for _ in range(SNAPSHOTS)]
         for call in calls:
             await call.read()
-        assert await db.fetchval(READING) == SNAPSHOTS
+        assert await db.fetchval(OPEN_SNAPSHOTS) == SNAPSHOTS
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
             await read_snapshot(stub)
 
         async def no_reader_left() -> bool:
-            return await db.fetchval(READING) == 0
+            return await db.fetchval(OPEN_SNAPSHOTS) == 0
 
         await eventually(no_reader_left)
 
