@@ -34,8 +34,8 @@ GET = "/cloudacademy.users.v1.UserService/GetUser"
 
 def get_user_call(number: int, organization_id: str = ACME, **fields: Any) -> pb.Call:
     request = users_pb2.GetUserRequest(organization_id=organization_id, user_id=NOBODY)
-    given = {"method": GET, "request": request.SerializeToString(), "timeout_ms": 5_000}
-    return pb.Call(**{"number": number, **given, **fields})
+    defaults = {"method": GET, "request": request.SerializeToString(), "timeout_ms": 5_000}
+    return pb.Call(**{"number": number, **defaults, **fields})
 
 
 async def outcomes(channel: grpc.aio.Channel, *calls: pb.Call) -> Sequence[pb.Outcome]:

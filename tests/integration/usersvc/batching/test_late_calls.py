@@ -25,11 +25,13 @@ from tools.chaos.proxy import Proxy
 
 UPDATE = "/cloudacademy.users.v1.UserService/UpdateUser"
 LATE = (StatusCode.DEADLINE_EXCEEDED.value[0], "DEADLINE_EXCEEDED")
-Ended = tuple[int, str]
-Way = Callable[[grpc.aio.Channel, users_pb2.UpdateUserRequest, dict[str, str]], Awaitable[Ended]]
+CallStatus = tuple[int, str]
+SendCall = Callable[
+    [grpc.aio.Channel, users_pb2.UpdateUserRequest, dict[str, str]], Awaitable[CallStatus]
+]
 
 
-def in_seconds(seconds: float) -> dict[str, str]:
+def deadline_in(seconds: float) -> dict[str, str]:
     return {"x-end-by": str(round((time.time() + seconds) * 1_000))}
 
 
@@ -39,7 +41,9 @@ def deactivation(user: users_pb2.User) -> users_pb2.UpdateUserRequest:
     )
 
 
-async def unbatched(channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, str]) -> Ended:
+async def send_unbatched(
+    channel: grpc.aio.Channel, request: Any, metadata: Mapping[str, str]
+) -> CallStatus:
     try:
         await UserServiceStub(channel).UpdateUser(
             request, timeout=10, metadata=tuple(metadata.items())
@@ -49,47 +53,51 @@ async def unbatched(channel: grpc.aio.Channel, request: Any, metadata: Mapping[s
     return 0, ""
 
 
-async def on_a_stream(channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]) -> Ended:
+async def send_on_stream(
+    channel: grpc.aio.Channel, request: Any, metadata: dict[str, str]
+) -> CallStatus:
     stream = BatchServiceStub(channel).StreamCalls()
-    await stream.write(batch_pb2.StreamCallsRequest(calls=[sent(request, metadata)]))
+    await stream.write(batch_pb2.StreamCallsRequest(calls=[batched_call(request, metadata)]))
     (outcome,) = (await stream.read()).outcomes
     await stream.done_writing()
-    return ended(outcome)
+    return status_of(outcome)
 
 
-def sent(request: Any, metadata: dict[str, str]) -> batch_pb2.Call:
+def batched_call(request: Any, metadata: dict[str, str]) -> batch_pb2.Call:
     return batch_pb2.Call(
         method=UPDATE, request=request.SerializeToString(), metadata=metadata, timeout_ms=10_000
     )
 
 
-def ended(outcome: batch_pb2.Outcome) -> Ended:
+def status_of(outcome: batch_pb2.Outcome) -> CallStatus:
     info = ErrorInfo()
     for detail in Status.FromString(outcome.status_details).details:
         detail.Unpack(info)
     return outcome.code, info.reason
 
 
-ways = pytest.mark.parametrize("way", [unbatched, on_a_stream])
+both_ways = pytest.mark.parametrize("send_call", [send_unbatched, send_on_stream])
 
 
-@ways
-async def test_call_after_its_deadline_is_refused_without_effect(channel, users, way: Way):
+@both_ways
+async def test_call_after_its_deadline_is_refused_without_effect(
+    channel, users, send_call: SendCall
+):
     ann = await create(users, "ann@corp.test", active=True)
 
-    assert await way(channel, deactivation(ann), in_seconds(-0.1)) == LATE
+    assert await send_call(channel, deactivation(ann), deadline_in(-0.1)) == LATE
     assert await get(users, ann.id) == ann
 
-    assert await way(channel, deactivation(ann), in_seconds(9)) == (0, "")
+    assert await send_call(channel, deactivation(ann), deadline_in(9)) == (0, "")
     assert not (await get(users, ann.id)).active
 
 
-@ways
-async def test_running_call_is_cancelled_at_its_deadline(channel, users, db, way: Way):
+@both_ways
+async def test_running_call_is_cancelled_at_its_deadline(channel, users, db, send_call: SendCall):
     ann = await create(users, "ann@corp.test", active=True)
     async with db.transaction():
         await db.execute("SELECT FROM users FOR UPDATE")
-        assert await way(channel, deactivation(ann), in_seconds(0.3)) == LATE
+        assert await send_call(channel, deactivation(ann), deadline_in(0.3)) == LATE
     assert await get(users, ann.id) == ann
 
 
@@ -97,37 +105,37 @@ async def test_running_call_is_cancelled_at_its_deadline(channel, users, db, way
 async def test_malformed_deadline_metadata_is_refused(channel, users, value):
     ann = await create(users, "ann@corp.test", active=True)
 
-    found = await on_a_stream(channel, deactivation(ann), {"x-end-by": value})
+    found = await send_on_stream(channel, deactivation(ann), {"x-end-by": value})
 
     assert found == (StatusCode.INVALID_ARGUMENT.value[0], "INVALID_FIELD")
     assert await get(users, ann.id) == ann
 
 
 @pytest.fixture
-async def held(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
+async def proxy(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
     """A proxy in front of the service that can hold data back, and clients with short timeouts."""
     monkeypatch.setattr(channels, "PING_SECONDS", 0.5)
     monkeypatch.setattr(channels, "SILENCE_SECONDS", 0.5)
     monkeypatch.setattr(clients, "DEADLINE_SECONDS", 4.0)
-    proxy = Proxy(("127.0.0.1", users_port))
-    await proxy.start()
-    yield proxy
-    await proxy.stop()
+    running = Proxy(("127.0.0.1", users_port))
+    await running.start()
+    yield running
+    await running.stop()
 
 
-@pytest.mark.parametrize("shared", [False, True])
-async def test_call_reported_as_failed_is_never_carried_out_later(users, held, shared):
+@pytest.mark.parametrize("batched", [False, True])
+async def test_call_reported_as_failed_is_never_carried_out_later(users, proxy, batched):
     ann = await create(users, "ann@corp.test", active=True)
-    async with channels.connect(f"127.0.0.1:{held.port}", {}) as channel:
-        client = UserClient(channel, clients.batch_channel(channel) if shared else None)
+    async with channels.connect(f"127.0.0.1:{proxy.port}", {}) as channel:
+        client = UserClient(channel, clients.batch_channel(channel) if batched else None)
         request = users_pb2.GetUserRequest(organization_id=ACME, user_id=ann.id)
         assert (await client.get(request, Origin("1"))).user == ann
-        held.hold()
+        proxy.hold()
         change = asyncio.create_task(client.update(deactivation(ann), Origin("2")))
-        await until_lost(channel)
+        await wait_until_lost(channel)
         # The connection is lost but its data is still held: the call has not failed yet.
         assert not change.done()
-        held.deliver()
+        proxy.deliver()
         with pytest.raises(RefusedError) as caught:
             await change
     assert caught.value.status == 503
@@ -136,6 +144,6 @@ async def test_call_reported_as_failed_is_never_carried_out_later(users, held, s
     assert await get(users, ann.id) == again
 
 
-async def until_lost(channel: grpc.aio.Channel) -> None:
+async def wait_until_lost(channel: grpc.aio.Channel) -> None:
     while (state := channel.get_state()) is grpc.ChannelConnectivity.READY:
         await channel.wait_for_state_change(state)

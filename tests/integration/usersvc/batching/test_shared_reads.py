@@ -44,7 +44,7 @@ async def store(users_url: str, recorder: StatementRecorder) -> AsyncIterator[Us
         yield UserStore(database, Lists(database), Notifier())
 
 
-async def names(
+async def read_names(
     store: UserStore, *requests: tuple[str, str], with_groups: bool = False
 ) -> list[Any]:
     """The user names, or exceptions, that concurrent reads return."""
@@ -68,7 +68,7 @@ async def test_shared_reads_return_own_results_per_organization(users, store, re
         (ACME, NOBODY),
         (ACME, bob.id),
     ]
-    found = await names(store, *requests)
+    found = await read_names(store, *requests)
     assert [each for each in found if isinstance(each, str)] == [
         "ann@corp.test",
         "bob@corp.test",
@@ -100,7 +100,7 @@ async def test_shared_reads_with_groups_load_all_groups_in_one_statement(
 async def test_sequential_reads_use_one_statement_each(users, store, recorder):
     ann = await create(users, "ann@corp.test")
     for _ in range(3):
-        assert await names(store, (ACME, ann.id)) == ["ann@corp.test"]
+        assert await read_names(store, (ACME, ann.id)) == ["ann@corp.test"]
     assert len(recorder.statements) == 3
     assert not any("ANY" in statement for statement in recorder.statements)
 
@@ -118,15 +118,15 @@ async def test_cancelled_reader_does_not_cancel_the_shared_read(users, store, db
 
 
 async def test_failure_of_a_shared_read_reaches_every_reader():
-    async with Database("postgresql://nobody@127.0.0.1:1/nothing", "test") as nowhere:
-        store = UserStore(nowhere, Lists(nowhere), Notifier())
-        found = await names(store, *[(ACME, NOBODY)] * 3)
+    async with Database("postgresql://nobody@127.0.0.1:1/nothing", "test") as unreachable:
+        store = UserStore(unreachable, Lists(unreachable), Notifier())
+        found = await read_names(store, *[(ACME, NOBODY)] * 3)
     assert [type(each) for each in found] == [DatabaseUnavailable] * 3
 
 
 async def test_each_reader_of_a_failed_read_gets_its_own_exception():
     """A shared exception object would collect the stack frames of all readers."""
-    reader = BatchLoader(_fails, _fails)
+    reader = BatchLoader(_fail, _fail)
     errors = await asyncio.gather(
         *(reader.get(UUID(ACME), number) for number in range(20)), return_exceptions=True
     )
@@ -136,6 +136,6 @@ async def test_each_reader_of_a_failed_read_gets_its_own_exception():
     assert len({len(extract_tb(each.__traceback__)) for each in errors[1:]}) == 1
 
 
-async def _fails(*_: object) -> Any:
+async def _fail(*_: object) -> Any:
     await asyncio.sleep(0)
     raise DatabaseUnavailable
