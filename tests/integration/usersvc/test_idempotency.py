@@ -34,7 +34,7 @@ from usersvc.background.retention import Step, run_retention
 from usersvc.store.idempotency import CreateRequestStore
 
 
-def a_user(
+def user_request(
     user_name: str, request_id: str, organization_id: str = ACME, **fields: object
 ) -> users_pb2.CreateUserRequest:
     return users_pb2.CreateUserRequest(
@@ -44,7 +44,7 @@ def a_user(
     )
 
 
-def a_group(
+def group_request(
     display_name: str, request_id: str, member_ids: tuple[str, ...] = ()
 ) -> groups_pb2.CreateGroupRequest:
     return groups_pb2.CreateGroupRequest(
@@ -55,28 +55,28 @@ def a_group(
     )
 
 
-def reused(request_id: str):
+def request_id_reused(request_id: str):
     return refused(
         Reason.REASON_REQUEST_ID_REUSED, StatusCode.ALREADY_EXISTS, request_id=request_id
     )
 
 
 async def test_repeated_create_returns_the_first_user(users):
-    request = a_user("ann", str(uuid4()), title="Engineer")
+    request = user_request("ann", str(uuid4()), title="Engineer")
     first = await users.CreateUser(request)
     assert await users.CreateUser(request) == first
     assert list((await list_users(users)).users) == [first.user]
 
 
 async def test_repeated_create_returns_the_current_state_of_the_user(users):
-    request = a_user("ann", str(uuid4()))
+    request = user_request("ann", str(uuid4()))
     first = await users.CreateUser(request)
     changed = await update(users, first.user.id, user_name="anna")
     assert (await users.CreateUser(request)).user == changed
 
 
-async def test_repeated_create_of_deleted_user_creates_no_other(users):
-    request = a_user("ann", str(uuid4()))
+async def test_repeated_create_of_deleted_user_is_refused(users):
+    request = user_request("ann", str(uuid4()))
     first = await users.CreateUser(request)
     await delete(users, first.user.id)
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=first.user.id):
@@ -86,30 +86,30 @@ async def test_repeated_create_of_deleted_user_creates_no_other(users):
 
 async def test_request_id_with_another_request_is_refused(users):
     request_id = str(uuid4())
-    await users.CreateUser(a_user("ann", request_id))
-    with reused(request_id):
-        await users.CreateUser(a_user("bob", request_id))
-    with reused(request_id):
-        await users.CreateUser(a_user("ann", request_id, title="Engineer"))
+    await users.CreateUser(user_request("ann", request_id))
+    with request_id_reused(request_id):
+        await users.CreateUser(user_request("bob", request_id))
+    with request_id_reused(request_id):
+        await users.CreateUser(user_request("ann", request_id, title="Engineer"))
 
 
 async def test_request_id_of_user_create_is_refused_for_a_group(users, groups):
     request_id = str(uuid4())
-    await users.CreateUser(a_user("ann", request_id))
-    with reused(request_id):
-        await groups.CreateGroup(a_group("team", request_id))
+    await users.CreateUser(user_request("ann", request_id))
+    with request_id_reused(request_id):
+        await groups.CreateGroup(group_request("team", request_id))
 
 
 async def test_request_ids_are_separate_per_organization(users):
     request_id = str(uuid4())
-    ours = await users.CreateUser(a_user("ann", request_id))
-    theirs = await users.CreateUser(a_user("ann", request_id, organization_id=GLOBEX))
-    assert ours.user.id != theirs.user.id
+    in_acme = await users.CreateUser(user_request("ann", request_id))
+    in_globex = await users.CreateUser(user_request("ann", request_id, organization_id=GLOBEX))
+    assert in_acme.user.id != in_globex.user.id
 
 
 async def test_refused_create_may_be_repeated_with_its_request_id(users):
     ann = await create(users, "ann")
-    request = a_user("ann", str(uuid4()))
+    request = user_request("ann", str(uuid4()))
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
         await users.CreateUser(request)
     await delete(users, ann.id)
@@ -118,22 +118,22 @@ async def test_refused_create_may_be_repeated_with_its_request_id(users):
 
 async def test_request_id_that_is_not_a_uuid_is_refused(users, groups):
     with invalid_field("request_id"):
-        await users.CreateUser(a_user("ann", "once"))
+        await users.CreateUser(user_request("ann", "once"))
     with invalid_field("request_id"):
-        await groups.CreateGroup(a_group("team", "once"))
+        await groups.CreateGroup(group_request("team", "once"))
 
 
 async def test_concurrent_repeats_create_one_user_and_all_return_it(users):
-    request = a_user("ann", str(uuid4()))
-    answers = await asyncio.gather(*[users.CreateUser(request) for _ in range(8)])
+    request = user_request("ann", str(uuid4()))
+    responses = await asyncio.gather(*[users.CreateUser(request) for _ in range(8)])
     page = await list_users(users)
-    assert list(page.users) == [answers[0].user]
-    assert answers == [answers[0]] * 8
+    assert list(page.users) == [responses[0].user]
+    assert responses == [responses[0]] * 8
 
 
 async def test_of_concurrent_different_requests_with_one_id_one_succeeds(users):
     request_id = str(uuid4())
-    calls = [users.CreateUser(a_user(f"user{number}", request_id)) for number in range(6)]
+    calls = [users.CreateUser(user_request(f"user{number}", request_id)) for number in range(6)]
     outcomes = await asyncio.gather(*calls, return_exceptions=True)
     assert sum(isinstance(outcome, Exception) for outcome in outcomes) == 5
     assert len((await list_users(users)).users) == 1
@@ -141,16 +141,16 @@ async def test_of_concurrent_different_requests_with_one_id_one_succeeds(users):
 
 async def test_concurrent_repeats_create_one_group_and_all_return_it(users, groups):
     ann = await create(users, "ann")
-    request = a_group("team", str(uuid4()), (ann.id,))
-    answers = await asyncio.gather(*[groups.CreateGroup(request) for _ in range(8)])
+    request = group_request("team", str(uuid4()), (ann.id,))
+    responses = await asyncio.gather(*[groups.CreateGroup(request) for _ in range(8)])
     page = await list_groups(groups)
-    assert list(page.groups) == [answers[0].group]
-    assert answers == [answers[0]] * 8
-    assert await members(groups, answers[0].group.id) == [ann.id]
+    assert list(page.groups) == [responses[0].group]
+    assert responses == [responses[0]] * 8
+    assert await members(groups, responses[0].group.id) == [ann.id]
 
 
 async def test_repeated_create_returns_the_current_state_of_the_group(groups):
-    request = a_group("team", str(uuid4()))
+    request = group_request("team", str(uuid4()))
     first = await groups.CreateGroup(request)
     changed = await update_group(groups, first.group.id, display_name="crew")
     assert (await groups.CreateGroup(request)).group == changed
@@ -160,7 +160,7 @@ async def test_repeated_create_returns_the_current_state_of_the_group(groups):
 
 
 async def test_validated_create_does_not_store_its_request_id(users):
-    request = a_user("ann", str(uuid4()))
+    request = user_request("ann", str(uuid4()))
     request.validate_only = True
     await users.CreateUser(request)
     request.validate_only = False
@@ -171,12 +171,12 @@ async def test_validated_create_does_not_store_its_request_id(users):
 
 async def test_create_without_request_id_stores_no_digest(users, groups, db):
     await create(users, "ann")
-    await groups.CreateGroup(a_group("team", ""))
+    await groups.CreateGroup(group_request("team", ""))
     assert await db.fetch("SELECT request_id FROM create_requests") == []
 
 
-async def test_request_digest_is_deleted_with_its_user(users, db):
-    request = a_user("ann-the-secret", str(uuid4()))
+async def test_request_of_a_deleted_user_stores_no_personal_data(users, db):
+    request = user_request("ann-the-secret", str(uuid4()))
     first = await users.CreateUser(request)
     await delete(users, first.user.id)
     rows = await db.fetch("SELECT create_requests::text AS row FROM create_requests")
@@ -187,7 +187,7 @@ async def test_request_digest_is_deleted_with_its_user(users, db):
 @pytest.fixture
 async def requests(users) -> list[users_pb2.CreateUserRequest]:
     """One completed request in each of two organizations."""
-    created = [a_user("ann", str(uuid4()), each) for each in (ACME, GLOBEX)]
+    created = [user_request("ann", str(uuid4()), each) for each in (ACME, GLOBEX)]
     for request in created:
         await users.CreateUser(request)
     return created

@@ -82,9 +82,9 @@ async def test_sign_in_concurrent_with_create_of_same_name_adds_one_user(
             create(users, name.upper(), external_id=external_id),
             sign_in_with_assertion(sessions, clock.now, identifier, name, create_missing=True),
         )
-        allowed = [["OK", "USER_NAME_TAKEN"]]
-        allowed += [["OK", "SIGN_IN_CONFLICT"]] if external_id == OID_OTHER else [["OK", "OK"]]
-        assert found in allowed
+        expected = [["OK", "USER_NAME_TAKEN"]]
+        expected += [["OK", "SIGN_IN_CONFLICT"]] if external_id == OID_OTHER else [["OK", "OK"]]
+        assert found in expected
         (user_id,) = [
             each.id for each in (await list_users(users)).users if each.user_name.lower() == name
         ]
@@ -93,7 +93,9 @@ async def test_sign_in_concurrent_with_create_of_same_name_adds_one_user(
     assert len(await list_identities(users)) == 8
 
 
-async def test_sign_in_concurrent_with_create_of_other_name_may_be_refused(sessions, users, clock):
+async def test_sign_in_after_concurrent_create_of_other_name_may_be_ambiguous(
+    sessions, users, clock
+):
     for number in range(8):
         identifier = f"{OID_ANN[:-1]}{number}"
         calls = (
@@ -132,7 +134,7 @@ async def test_sign_in_concurrent_with_new_external_id_respects_it(sessions, use
     assert len(await list_identities(users)) == 8
 
 
-async def insert(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
+async def insert_user(connection: asyncpg.Connection, user_name: str, external_id: str) -> None:
     await connection.execute(
         """
         INSERT INTO users
@@ -143,14 +145,12 @@ async def insert(connection: asyncpg.Connection, user_name: str, external_id: st
     )
 
 
-async def test_sign_in_waits_for_create_of_its_name_but_not_vice_versa(
-    sessions, users, clock, db, users_url
-):
+async def test_sign_in_waits_for_create_of_its_own_name_only(sessions, users, clock, db, users_url):
     creating = await asyncpg.connect(users_url)
     transaction = creating.transaction()
     await transaction.start()
-    await insert(creating, "ann@acme.test", "ann")
-    await insert(creating, "bob@corp.test", "oid-bob")
+    await insert_user(creating, "ann@acme.test", "ann")
+    await insert_user(creating, "bob@corp.test", "oid-bob")
     call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
 
     async def has_lock_waiter() -> bool:
@@ -169,12 +169,12 @@ async def test_sign_in_waits_for_create_of_its_name_but_not_vice_versa(
 
 async def test_create_takes_no_advisory_lock(db):
     async with db.transaction():
-        await insert(db, "ann@acme.test", "oid-ann")
+        await insert_user(db, "ann@acme.test", "oid-ann")
         locks = "SELECT mode FROM pg_locks WHERE locktype = 'advisory' AND pid = pg_backend_pid()"
         assert await db.fetch(locks) == []
 
 
-@pytest.mark.parametrize("committed", [True, False], ids=["committed", "undone"])
+@pytest.mark.parametrize("committed", [True, False], ids=["committed", "rolled back"])
 async def test_first_sign_in_waits_for_uncommitted_link(
     sessions, users, clock, *, db, users_url, committed
 ):
@@ -212,7 +212,7 @@ async def test_sign_in_rechecks_a_name_taken_by_uncommitted_create(
     creating = await asyncpg.connect(users_url)
     transaction = creating.transaction()
     await transaction.start()
-    await insert(creating, "ann@acme.test", OID_OTHER)
+    await insert_user(creating, "ann@acme.test", OID_OTHER)
     call = asyncio.create_task(sign_in_with_assertion(sessions, clock.now, create_missing=True))
     await eventually(has_lock_waiter)
     await transaction.commit()

@@ -161,12 +161,15 @@ async def test_deactivation_ends_sessions_for_good(sessions, users, fields):
 
 async def test_deletion_ends_sessions_at_once(sessions, users, db):
     ann = await create(users, "ann")
-    token, spare = await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)
+    token, unused_link = (
+        await sign_in_with_link(sessions, ann.id),
+        await create_link(sessions, ann.id),
+    )
     await delete(users, ann.id)
     with session_ended():
         await get_session(sessions, token)
     with link_invalid():
-        await follow_link(sessions, spare)
+        await follow_link(sessions, unused_link)
     assert await db.fetch("SELECT FROM sessions") == await db.fetch("SELECT FROM sign_in_links")
 
 
@@ -195,7 +198,7 @@ async def test_session_loses_administrator_with_the_role(sessions, users):
 
 
 @pytest.mark.parametrize(
-    ("fields", "shown"),
+    ("fields", "display_name"),
     [
         ({"display_name": "Ann Li", "name": Name(given_name="A")}, "Ann Li"),
         ({"name": Name(given_name="Ann", family_name="Li")}, "Ann Li"),
@@ -204,9 +207,11 @@ async def test_session_loses_administrator_with_the_role(sessions, users):
         ({}, "ann"),
     ],
 )
-async def test_session_has_a_display_name(sessions, users, fields, shown):
+async def test_session_display_name_falls_back_to_full_or_user_name(
+    sessions, users, fields, display_name
+):
     token = await sign_in_with_link(sessions, (await create(users, "ann", **fields)).id)
-    assert (await get_session(sessions, token)).display_name == shown
+    assert (await get_session(sessions, token)).display_name == display_name
 
 
 async def test_ended_session_is_over_and_other_sessions_continue(sessions, users):
@@ -225,17 +230,17 @@ async def test_token_is_valid_only_in_its_own_organization(sessions, users):
         await sign_in_with_link(sessions, ann.id),
         await sign_in_with_link(sessions, bob.id, GLOBEX),
     )
-    crossed = f"{foreign.partition('.')[0]}.{token.partition('.')[2]}"
+    mixed = f"{foreign.partition('.')[0]}.{token.partition('.')[2]}"
     with session_ended():
-        await get_session(sessions, crossed)
-    await end_session(sessions, crossed)
+        await get_session(sessions, mixed)
+    await end_session(sessions, mixed)
     assert (await get_session(sessions, token)).organization_id == ACME
     assert (await get_session(sessions, foreign)).organization_id == GLOBEX
 
-    spare = await create_link(sessions, ann.id)
+    unused_link = await create_link(sessions, ann.id)
     with link_invalid():
-        await follow_link(sessions, f"{foreign.partition('.')[0]}.{spare.partition('.')[2]}")
-    await follow_link(sessions, spare)
+        await follow_link(sessions, f"{foreign.partition('.')[0]}.{unused_link.partition('.')[2]}")
+    await follow_link(sessions, unused_link)
 
 
 @pytest.mark.parametrize("text", ["", "x", "." * 66, "a" * 22 + "." + "a" * 43, "\u0661" * 66])
@@ -249,9 +254,12 @@ async def test_malformed_session_token_is_refused_like_an_expired_one(sessions, 
 
 async def test_link_tokens_and_session_tokens_are_not_interchangeable(sessions, users):
     ann = await create(users, "ann")
-    token, spare = await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)
+    token, unused_link = (
+        await sign_in_with_link(sessions, ann.id),
+        await create_link(sessions, ann.id),
+    )
     with session_ended():
-        await get_session(sessions, spare)
+        await get_session(sessions, unused_link)
     with link_invalid():
         await follow_link(sessions, token)
 
@@ -259,8 +267,8 @@ async def test_link_tokens_and_session_tokens_are_not_interchangeable(sessions, 
 async def test_only_token_digests_are_stored(sessions, users, db):
     ann = await create(users, "ann")
     tokens = [await sign_in_with_link(sessions, ann.id), await create_link(sessions, ann.id)]
-    kept = [await db.fetchrow(f"SELECT * FROM {name}") for name in ("sessions", "sign_in_links")]
-    for text, row in zip(tokens, kept, strict=True):
+    rows = [await db.fetchrow(f"SELECT * FROM {name}") for name in ("sessions", "sign_in_links")]
+    for text, row in zip(tokens, rows, strict=True):
         assert len(text) < 100
         token = session_token.parse(text)
         assert row["secret_digest"] == sha256(token.secret).digest()

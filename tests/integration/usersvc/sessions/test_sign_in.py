@@ -151,10 +151,10 @@ async def test_external_id_in_another_format_keeps_the_link(sessions, users, clo
 async def test_object_identifier_given_to_another_user_is_ambiguous(sessions, users, clock):
     await create(users, "ann@acme.test", external_id="ann")
     await sign_in_with_assertion(sessions, clock.now, OID_ANN)
-    twin = await create(users, "ann@corp.test", external_id=OID_ANN, active=False)
+    other = await create(users, "ann@corp.test", external_id=OID_ANN, active=False)
     with sign_in_ambiguous():
         await sign_in_with_assertion(sessions, clock.now, OID_ANN, create_missing=True)
-    await delete(users, twin.id)
+    await delete(users, other.id)
     await sign_in_with_assertion(sessions, clock.now, OID_ANN, create_missing=True)
 
 
@@ -305,7 +305,7 @@ async def test_sign_in_never_finds_user_of_another_organization(sessions, users,
 
 async def test_identity_links_are_separate_per_organization(sessions, users, clock):
     organizations = (ACME, GLOBEX)
-    own = {
+    users_by_organization = {
         each: await create(users, "ann@acme.test", each, external_id="ann")
         for each in organizations
     }
@@ -314,7 +314,7 @@ async def test_identity_links_are_separate_per_organization(sessions, users, clo
             response = await sign_in_with_assertion(
                 sessions, clock.now, OID_ANN, email, organization_id=each
             )
-            assert response.session.user_id == own[each].id
+            assert response.session.user_id == users_by_organization[each].id
 
 
 async def test_repeated_sign_in_writes_only_its_session(sessions, users, clock, db):

@@ -109,23 +109,22 @@ async def test_deletion_in_one_organization_does_not_affect_another(sessions, us
     assert await digests(db) == {digest(name, each) for name in names for each in (ACME, GLOBEX)}
 
 
-async def test_undone_or_refused_deletion_leaves_no_digest(users, db):
+async def test_validated_or_refused_deletion_leaves_no_digest(users, db):
     ann = await create(users, "ann@acme.test")
     await users.DeleteUser(
         users_pb2.DeleteUserRequest(organization_id=ACME, user_id=ann.id, validate_only=True)
     )
-    found = await outcomes(delete(users, ann.id, etag="7"))
-    assert found == ["ETAG_MISMATCH"]
+    assert await outcomes(delete(users, ann.id, etag="7")) == ["ETAG_MISMATCH"]
     assert await digests(db) == set()
 
 
-async def test_first_sign_in_concurrent_with_deletion_recreates_nobody(sessions, users, clock, db):
+async def test_first_sign_in_concurrent_with_deletion_recreates_no_user(sessions, users, clock, db):
     for number in range(8):
         identifier, name = f"{OID_OTHER[:-1]}{number}", f"ann{number}@acme.test"
         ann = await create(users, name, external_id=identifier if number % 2 else "ann")
         calls = [
             sign_in_with_assertion(sessions, clock.now, identifier, name, create_missing=True)
-            for _ in "abc"
+            for _ in range(3)
         ]
         found = await outcomes(*calls, delete(users, ann.id))
         assert set(found) <= {"OK", "USER_INACTIVE"}
@@ -139,10 +138,10 @@ async def test_sign_in_that_waits_for_deletion_creates_no_user(
     sessions, users, clock, db, users_url
 ):
     ann = await create(users, "ann@acme.test")
-    deleting = await asyncpg.connect(users_url)
-    transaction = deleting.transaction()
+    locking = await asyncpg.connect(users_url)
+    transaction = locking.transaction()
     await transaction.start()
-    await deleting.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", ann.id)
+    await locking.execute("SELECT FROM users WHERE user_id = $1 FOR UPDATE", ann.id)
     calls = []
 
     async def all_wait() -> bool:
@@ -155,7 +154,7 @@ async def test_sign_in_that_waits_for_deletion_creates_no_user(
         calls.append(asyncio.create_task(call))
         await eventually(all_wait)
     await transaction.rollback()
-    await deleting.close()
+    await locking.close()
     await calls[0]
     with user_inactive():
         await calls[1]
@@ -165,10 +164,10 @@ async def test_sign_in_that_waits_for_deletion_creates_no_user(
 async def test_concurrent_deletions_of_one_person_do_not_deadlock(sessions, users, clock):
     for number in range(6):
         names = [f"{OID_ANN[:-1]}{number}", f"{OID_OTHER[:-1]}{number}"]
-        pair = [
+        users_to_delete = [
             await create(users, name, external_id=other) for name, other in (names, reversed(names))
         ]
-        assert await outcomes(*(delete(users, each.id) for each in pair)) == ["OK", "OK"]
+        assert await outcomes(*(delete(users, each.id) for each in users_to_delete)) == ["OK", "OK"]
 
 
 async def test_deletion_is_remembered_for_90_days(
