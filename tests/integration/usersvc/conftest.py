@@ -1,4 +1,4 @@
-"""A user service on its own socket and its own database."""
+"""A usersvc in the test process, with its own port and database, and its gRPC stubs."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator

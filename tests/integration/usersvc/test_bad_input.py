@@ -45,7 +45,7 @@ from tests.support.usersvc.user_calls import (
     update,
 )
 
-GARBAGE = ("x", "AAAA", "\u00e9", "a" * 10_000)
+MALFORMED_TOKENS = ("x", "AAAA", "\u00e9", "a" * 10_000)
 
 
 @pytest.fixture(scope="module")
@@ -76,20 +76,20 @@ def invalid_token():
     return refused(Reason.REASON_INVALID_PAGE_TOKEN, StatusCode.INVALID_ARGUMENT)
 
 
-def stale(current: str):
+def etag_mismatch(current: str):
     return refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=current)
 
 
 def violations(caught: Caught) -> list[str]:
     """The fields that the refusal lists."""
-    bad = error_details_pb2.BadRequest()
+    bad_request = error_details_pb2.BadRequest()
     for detail in rpc_status.from_call(caught.error).details:
-        detail.Unpack(bad)
-    return [violation.field for violation in bad.field_violations]
+        detail.Unpack(bad_request)
+    return [violation.field for violation in bad_request.field_violations]
 
 
-async def ended_by_transport(call) -> StatusCode:
-    """The status of a call that ended in the transport, before the service; it has no reason."""
+async def transport_status(call) -> StatusCode:
+    """The status of a call that the transport ended before the service; it has no reason."""
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         await call
     assert from_rpc_error(caught.value).reason == ""
@@ -144,7 +144,7 @@ async def test_group_mask_with_unknown_path_is_refused(groups, organization):
 # --- pages --------------------------------------------------------------------------------
 
 
-@pytest.mark.parametrize("token", GARBAGE)
+@pytest.mark.parametrize("token", MALFORMED_TOKENS)
 async def test_malformed_page_token_is_refused(users, groups, organization, token):
     team = await create_group(groups, "team", organization_id=organization)
     calls = [
@@ -159,11 +159,11 @@ async def test_malformed_page_token_is_refused(users, groups, organization, toke
 
 
 async def test_page_token_of_another_organization_is_refused(users, organization):
-    theirs = str(uuid4())
-    for each in (organization, theirs):
+    other_organization = str(uuid4())
+    for each in (organization, other_organization):
         await create(users, "ann", each)
         await create(users, "bob", each)
-    page = await list_users(users, organization_id=theirs, page_size=1)
+    page = await list_users(users, organization_id=other_organization, page_size=1)
     with invalid_token():
         await list_users(
             users, organization_id=organization, page_size=1, page_token=page.next_page_token
@@ -174,11 +174,11 @@ async def test_page_token_of_another_query_is_refused(users, organization):
     for name in ("ann", "bob"):
         await create(users, name, organization)
     page = await list_users(users, organization_id=organization, page_size=1)
-    others = [
+    other_queries = [
         {"order_by": "user_name"},
         {"filter": compare("user_name", "STARTS_WITH", "a")},
     ]
-    for other in others:
+    for other in other_queries:
         with invalid_token():
             await list_users(
                 users,
@@ -208,7 +208,7 @@ async def test_negative_page_size_is_refused(users, groups, organization):
         assert violations(caught) == ["page_size"]
 
 
-async def test_group_and_member_walks_survive_creates_and_deletes(users, groups, organization):
+async def test_group_and_member_pages_survive_creates_and_deletes(users, groups, organization):
     teams = [await create_group(groups, f"t{n}", organization_id=organization) for n in range(4)]
     page = await list_groups(groups, organization_id=organization, page_size=2)
     await delete_group(groups, teams[1].id, organization_id=organization)
@@ -232,20 +232,20 @@ async def test_group_and_member_walks_survive_creates_and_deletes(users, groups,
 async def test_stale_user_etag_is_refused_with_the_current_etag(users, organization):
     ann = await create(users, "ann", organization)
     await update(users, ann.id, organization_id=organization, title="x")
-    with stale("2"):
+    with etag_mismatch("2"):
         await update(users, ann.id, etag=ann.etag, organization_id=organization, title="y")
-    with stale("2"):
+    with etag_mismatch("2"):
         await delete(users, ann.id, ann.etag, organization)
 
 
 async def test_stale_group_etag_is_refused_with_the_current_etag(groups, organization):
     team = await create_group(groups, "team", organization_id=organization)
     await update_group(groups, team.id, organization_id=organization, display_name="crew")
-    with stale("2"):
+    with etag_mismatch("2"):
         await update_group(
             groups, team.id, etag=team.etag, organization_id=organization, display_name="x"
         )
-    with stale("2"):
+    with etag_mismatch("2"):
         await delete_group(groups, team.id, team.etag, organization)
 
 
@@ -255,15 +255,15 @@ async def test_stale_group_etag_is_refused_with_the_current_etag(groups, organiz
 async def test_caller_without_permission_is_refused_by_name(service, users, organization):
     ann = await create(users, "ann", organization)
     async with service.channel("billing") as channel:
-        theirs = UserServiceStub(channel)
-        assert await get(theirs, ann.id, organization) == ann
+        as_billing = UserServiceStub(channel)
+        assert await get(as_billing, ann.id, organization) == ann
         with refused(
             Reason.REASON_CALLER_NOT_ADMITTED,
             StatusCode.PERMISSION_DENIED,
             caller="billing",
             method="/cloudacademy.users.v1.UserService/DeleteUser",
         ):
-            await delete(theirs, ann.id, organization_id=organization)
+            await delete(as_billing, ann.id, organization_id=organization)
     assert await get(users, ann.id, organization) == ann
 
 
@@ -271,17 +271,17 @@ async def test_caller_without_permission_is_refused_by_name(service, users, orga
 async def test_reader_of_users_may_also_batch_read_users(service, users, organization, name):
     ann = await create(users, "ann", organization)
     async with service.channel(name) as channel:
-        theirs = UserServiceStub(channel)
-        batch = await theirs.BatchGetUsers(
+        reader = UserServiceStub(channel)
+        batch = await reader.BatchGetUsers(
             BatchGetUsersRequest(organization_id=organization, user_ids=[ann.id])
         )
-        found = await theirs.LookupUsers(
+        found = await reader.LookupUsers(
             LookupUsersRequest(organization_id=organization, keys=[UserKey(user_name="ANN")])
         )
     assert (list(batch.users), list(found.matches[0].users)) == ([ann], [ann])
 
 
-async def test_follower_of_one_organization_may_not_follow_all(service, organization):
+async def test_caller_that_watches_one_organization_may_not_watch_all(service, organization):
     async with service.channel("billing") as channel:
         stub = ChangeServiceStub(channel)
         one = stub.WatchChanges(changes_pb2.WatchChangesRequest(organization_id=organization))
@@ -302,20 +302,20 @@ async def test_follower_of_one_organization_may_not_follow_all(service, organiza
 async def test_expired_certificate_gets_no_connection(service, organization):
     async with service.channel("gateway", life=-timedelta(seconds=1)) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
-        assert await ended_by_transport(call) == StatusCode.UNAVAILABLE
+        assert await transport_status(call) == StatusCode.UNAVAILABLE
 
 
 async def test_certificate_of_unknown_authority_gets_no_connection(service, organization):
     async with service.channel("gateway", Authority("elsewhere")) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
-        assert await ended_by_transport(call) == StatusCode.UNAVAILABLE
+        assert await transport_status(call) == StatusCode.UNAVAILABLE
 
 
 async def test_caller_without_certificate_gets_no_connection(service, organization):
-    believing = grpc.ssl_channel_credentials(service.authority.pem)
-    async with grpc.aio.secure_channel(service.target, believing) as channel:
+    credentials = grpc.ssl_channel_credentials(service.authority.pem)
+    async with grpc.aio.secure_channel(service.target, credentials) as channel:
         call = list_users(UserServiceStub(channel), organization_id=organization)
-        assert await ended_by_transport(call) == StatusCode.UNAVAILABLE
+        assert await transport_status(call) == StatusCode.UNAVAILABLE
 
 
 # --- messages -----------------------------------------------------------------------------
@@ -325,7 +325,7 @@ async def test_request_over_size_limit_is_refused_without_disconnect(service, or
     async with service.plain_channel("gateway", UNLIMITED) as channel:
         users = UserServiceStub(channel)
         call = create(users, "ann", organization, title="x" * (MAX_MESSAGE_BYTES + 1))
-        assert await ended_by_transport(call) == StatusCode.RESOURCE_EXHAUSTED
+        assert await transport_status(call) == StatusCode.RESOURCE_EXHAUSTED
         assert list((await list_users(users, organization_id=organization)).users) == []
 
 
@@ -336,11 +336,11 @@ async def test_response_over_client_limit_is_refused_by_client(service, users, o
     assert (await get(users, ann.id, organization)).ByteSize() > 4 * 1024 * 1024
     async with service.plain_channel("billing") as channel:
         call = get(UserServiceStub(channel), ann.id, organization)
-        assert await ended_by_transport(call) == StatusCode.RESOURCE_EXHAUSTED
+        assert await transport_status(call) == StatusCode.RESOURCE_EXHAUSTED
     async with service.plain_channel("billing", UNLIMITED) as channel:
         assert await get(UserServiceStub(channel), ann.id, organization) == ann
 
 
 async def test_unknown_method_is_unimplemented(channel):
     call = channel.unary_unary("/cloudacademy.users.v1.UserService/Nothing")(b"", timeout=5)
-    assert await ended_by_transport(call) == StatusCode.UNIMPLEMENTED
+    assert await transport_status(call) == StatusCode.UNIMPLEMENTED

@@ -25,7 +25,7 @@ from tests.support.usersvc.session_calls import (
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
 
 
-async def test_add_administrator_creates_user_with_sign_in_link(run, users):
+async def test_create_administrator_creates_user_who_gets_a_sign_in_link(run, users):
     name = "admin@acme.example"
     created = await run_json(
         run, "create-administrator", ACME, "--user-name", name,
@@ -45,14 +45,14 @@ async def test_add_administrator_creates_user_with_sign_in_link(run, users):
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", link["expire_time"])
 
 
-async def test_add_administrator_twice_changes_nothing(run, users):
+async def test_create_administrator_twice_changes_nothing(run, users):
     first = await run_json(run, "create-administrator", ACME, "--user-name", "ada")
     again = await run_json(run, "create-administrator", ACME, "--user-name", "ADA")
     assert again == first | {"created": False}
     assert [user.etag for user in (await list_users(users)).users] == ["1"]
 
 
-async def test_add_administrator_keeps_other_roles_of_existing_user(run, users):
+async def test_create_administrator_keeps_other_roles_of_existing_user(run, users):
     learner = TypedValue(value="Learner")
     ann = await create(users, "ann", title="Engineer", roles=[learner])
     created = await run_json(run, "create-administrator", ACME, "--user-name", "Ann")
@@ -78,7 +78,7 @@ async def test_command_for_inactive_user_is_refused_with_message(run, users, arg
     assert await get(users, ann.id) == ann
 
 
-async def test_operator_mistake_is_reported_in_one_line(run, users):
+async def test_wrong_command_argument_is_reported_by_name(run, users):
     await create(users, "ann")
     assert await run("sign-in-link", GLOBEX, "ann", "--base-url", "https://x.test") == (
         *(1, ""),
@@ -88,9 +88,9 @@ async def test_operator_mistake_is_reported_in_one_line(run, users):
         *(1, ""),
         "usersvc: ORGANIZATION: must be a UUID such as 0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11\n",
     )
-    code, output, complaint = await run("create-administrator", ACME)
+    code, output, error_output = await run("create-administrator", ACME)
     assert (code, output) == (2, "")
-    assert complaint.startswith("usage: python -m usersvc create-administrator")
+    assert error_output.startswith("usage: python -m usersvc create-administrator")
 
 
 async def test_command_log_has_no_token_and_no_name(run, users_url):

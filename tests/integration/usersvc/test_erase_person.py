@@ -63,8 +63,8 @@ TARGETS = (
 )
 
 
-def filled(message: Message, prefix: str = "") -> Message:
-    """A message with the marker in each of its text fields."""
+def fill(message: Message, prefix: str = "") -> Message:
+    """Write the marker into each text field of a message; returns the message."""
     for field in message.DESCRIPTOR.fields:
         name = f"{prefix}{field.name}"
         if field.type == FieldDescriptor.TYPE_STRING and not field.is_repeated:
@@ -73,13 +73,13 @@ def filled(message: Message, prefix: str = "") -> Message:
             continue
         elif field.type == FieldDescriptor.TYPE_MESSAGE:
             inner = getattr(message, field.name)
-            filled(inner.add() if field.is_repeated else inner, f"{name}-")
+            fill(inner.add() if field.is_repeated else inner, f"{name}-")
     return message
 
 
-def whole_user(**fields: object) -> dict[str, object]:
-    """Values for every field of a user."""
-    user = filled(User())
+def full_user_fields(**fields: object) -> dict[str, object]:
+    """A value for each field of a user that a create may set."""
+    user = fill(User())
     values = {field.name: value for field, value in user.ListFields()}
     for output in ("id", "organization_id", "etag"):
         del values[output]
@@ -88,7 +88,7 @@ def whole_user(**fields: object) -> dict[str, object]:
 
 @dataclass
 class Service:
-    """Every way in which personal data enters the service, by its contracts."""
+    """The stubs through which personal data enters the service."""
 
     users: UserServiceStub
     groups: GroupServiceStub
@@ -125,38 +125,38 @@ def service(channel: grpc.aio.Channel, clock: StoppedClock) -> Service:
 
 
 @pytest.fixture
-async def planted(service: Service, schemas: SchemaServiceStub) -> str:
-    """A person with data in every possible place; returns the user's id."""
+async def person_id(service: Service, schemas: SchemaServiceStub) -> str:
+    """The user id of a person with data in every column that can hold personal data."""
     users, sessions = service.users, service.sessions
     await create_schema(schemas, attribute("nickname"))
-    person = await create_repeatably(users, extensions=badge(nickname=f"{MARKER} badge"))
+    user = await create_repeatably(users, extensions=badge(nickname=f"{MARKER} badge"))
     await update(
-        users, person.id, user_name=f"{MARKER}2@corp.test", title=f"{MARKER} other",
+        users, user.id, user_name=f"{MARKER}2@corp.test", title=f"{MARKER} other",
         emails=[TypedValue(value=f"new.{MARKER}@corp.test")],
     )  # fmt: skip
-    await update(users, person.id, user_name=NAME, active=False)
-    await update(users, person.id, active=True)
+    await update(users, user.id, user_name=NAME, active=False)
+    await update(users, user.id, active=True)
     await sign_in_with_assertion(sessions, service.clock.now, f"{MARKER}-oid", NAME)
-    await create_link(sessions, person.id)
-    await sign_in_with_link(sessions, person.id)
-    await service.create_group("hers", person.id, NAME.upper(), f"new.{MARKER}@corp.test")
-    empty = await service.create_group("nobody's", "nobody")
-    unknown = MemberChange(add_member_ids=[person.external_id], keep_unknown=True)
-    await update_group(service.groups, empty, members=unknown)
-    led = await create(users, "led")
-    await update(users, led.id, enterprise={"manager": {"value": NAME.lower()}})
-    await create(users, "led-by-id", enterprise={"manager": {"value": person.id}})
+    await create_link(sessions, user.id)
+    await sign_in_with_link(sessions, user.id)
+    await service.create_group("hers", user.id, NAME.upper(), f"new.{MARKER}@corp.test")
+    other_group = await service.create_group("nobody's", "nobody")
+    unknown = MemberChange(add_member_ids=[user.external_id], keep_unknown=True)
+    await update_group(service.groups, other_group, members=unknown)
+    report = await create(users, "report")
+    await update(users, report.id, enterprise={"manager": {"value": NAME.lower()}})
+    await create(users, "report-by-id", enterprise={"manager": {"value": user.id}})
     for body in SPELLINGS.values():
         await service.record_refused(body)
     for target in TARGETS:
         await service.record_refused(target=target)
-    await service.record_refused(MARKER, resource_id=person.id)
+    await service.record_refused(MARKER, resource_id=user.id)
     await service.record_refused(detail=f"{NAME} is taken.")
     await service.record_refused(resource_name=f"{MARKER}2@corp.test")
-    return person.id
+    return user.id
 
 
-async def own_log(service: Service, user: User) -> list[Activity]:
+async def log_of(service: Service, user: User) -> list[Activity]:
     """The log entries of a user."""
     return [
         each for each in await list_activities(service.activities) if each.resource_id == user.id
@@ -166,24 +166,24 @@ async def own_log(service: Service, user: User) -> list[Activity]:
 async def create_repeatably(stub, **fields: object) -> User:
     """Create with a request id, so that a digest of the request is stored."""
     request = users_pb2.CreateUserRequest(
-        organization_id=ACME, request_id=str(uuid4()), user=User(**whole_user(**fields))
+        organization_id=ACME, request_id=str(uuid4()), user=User(**full_user_fields(**fields))
     )
     return (await stub.CreateUser(request)).user
 
 
 @pytest.fixture
-def dumped(users_url: str, postgres_cluster: TestPostgres) -> Dump:
+def dump_database(users_url: str, postgres_cluster: TestPostgres) -> Dump:
     """Returns a function that dumps the whole database as text, in lower case."""
 
     def dump() -> str:
         pg_dump = postgres_cluster.cluster.programs.path("pg_dump")
-        done = subprocess.run([pg_dump, users_url], capture_output=True, check=True, text=True)
-        return done.stdout.lower()
+        completed = subprocess.run([pg_dump, users_url], capture_output=True, check=True, text=True)
+        return completed.stdout.lower()
 
     return lambda: asyncio.to_thread(dump)
 
 
-async def samples(db: asyncpg.Connection) -> str:
+async def statistics_values(db: asyncpg.Connection) -> str:
     """The column values that the planner's statistics contain."""
     rows = await db.fetch(
         "SELECT to_jsonb(s)::text FROM pg_stats AS s WHERE schemaname = 'public'"
@@ -192,39 +192,39 @@ async def samples(db: asyncpg.Connection) -> str:
     return " ".join(row[0] for row in rows).lower()
 
 
-async def test_erase_leaves_no_trace_of_the_person(planted, run, db, dumped):
+async def test_erase_leaves_no_trace_of_the_person(person_id, run, db, dump_database):
     await db.execute("ANALYZE")
-    assert MARKER in await samples(db)
+    assert MARKER in await statistics_values(db)
     before = {
         (table, column): await count_rows_with(db, table, column, MARKER)
         for table, column in pairs(PERSONAL["usersvc"])
     }
     # A deletion writes its digests itself; all other data must exist before the erasure.
-    assert [where for where, rows in before.items() if not rows] == [
+    assert [column for column, rows in before.items() if not rows] == [
         ("deleted_identities", "digest")
     ]
 
-    done = await run_json(run, "erase-person", ACME, NAME.upper())
+    result = await run_json(run, "erase-person", ACME, NAME.upper())
 
-    assert done["user_id"] == planted
-    assert done["still_named_by"] == {"users": [], "groups": []}
-    assert MARKER not in await dumped()
-    assert MARKER not in await samples(db)
+    assert result["user_id"] == person_id
+    assert result["still_named_by"] == {"users": [], "groups": []}
+    assert MARKER not in await dump_database()
+    assert MARKER not in await statistics_values(db)
     digests = ("create_requests", "deleted_identities", "sessions", "sign_in_links")
     assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in digests] == [0] * 4
 
 
-async def test_erase_prints_what_was_erased_by_kind(planted, run):
-    done = await run_json(run, "erase-person", ACME, planted)
+async def test_erase_prints_the_number_of_erased_rows_by_kind(person_id, run):
+    result = await run_json(run, "erase-person", ACME, person_id)
 
-    assert done["erased"] == {
+    assert result["erased"] == {
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
         "log": 4, "log_of_others": 2, "refusals": len(SPELLINGS) + len(TARGETS) + 3,
         "managers": 2, "unknown_members": 2, "create_requests": 1,
         "deleted_identities": 2,
     }  # fmt: skip
     in_a_month = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
-    assert done["kept"] == {
+    assert result["kept"] == {
         "feed": {"what": "the user id", "until": in_a_month},
         "backups": {"what": "all of it", "until": in_a_month},
         "keysvc": {"what": "the audit trail", "until": "python -m keysvc erase-person"},
@@ -232,13 +232,13 @@ async def test_erase_prints_what_was_erased_by_kind(planted, run):
 
 
 async def test_erase_keeps_data_of_others_and_reports_to_the_feed(
-    planted: str, service: Service, run: Run, changes: ChangeServiceStub
+    person_id: str, service: Service, run: Run, changes: ChangeServiceStub
 ):
     users = service.users
     bob = await create(users, "bob", title="somebody")
     crew = await get_group(service.groups, await service.create_group("crew", bob.id, "nobody"))
     await record_refusal(service.activities, service.clock, refusal={"body": BOB})
-    twin = await create(users, NAME, GLOBEX)
+    namesake = await create(users, NAME, GLOBEX)
 
     async with watch_changes(changes, organization_id=ACME) as reader:
         await run_json(run, "erase-person", ACME, NAME)
@@ -246,7 +246,7 @@ async def test_erase_keeps_data_of_others_and_reports_to_the_feed(
 
     assert await get(users, bob.id) == bob
     assert await get_group(service.groups, crew.id) == crew
-    assert await get(users, twin.id, GLOBEX) == twin
+    assert await get(users, namesake.id, GLOBEX) == namesake
     assert await service.refusals() == [BOB]
     assert sorted(reported) == [
         *("GROUP_UPDATED", "GROUP_UPDATED", "MEMBERS_REMOVED"),
@@ -260,13 +260,13 @@ async def test_erase_reports_records_of_others_that_name_the_person(users, servi
     await create(users, "joann@corp.test")
     team = await service.create_group("team of ann@corp.test")
 
-    done = await run_json(run, "erase-person", ACME, ann.id)
+    result = await run_json(run, "erase-person", ACME, ann.id)
 
-    assert done["still_named_by"] == {"users": [bob.id], "groups": [team]}
+    assert result["still_named_by"] == {"users": [bob.id], "groups": [team]}
 
 
 async def test_deleted_person_is_erased_by_identifiers_from_operator(
-    service: Service, run: Run, dumped: Dump
+    service: Service, run: Run, dump_database: Dump
 ):
     users, sessions, now = service.users, service.sessions, service.clock.now
     ann = await create(users, "ann@corp.test", external_id=OID)
@@ -274,62 +274,62 @@ async def test_deleted_person_is_erased_by_identifiers_from_operator(
     await service.create_group("late", "ann@corp.test")
     await service.record_refused('{"userName":"ann@corp.test"}')
     await service.record_refused(resource_id=ann.id, target=f"/Users/{ann.id}?x=ann@corp.test")
-    again = ("erase-person", ACME, ann.id, "--also", "ANN@corp.test", "--also", OID.upper())
+    command = ("erase-person", ACME, ann.id, "--also", "ANN@corp.test", "--also", OID.upper())
 
-    done = await run_json(run, *again)
+    result = await run_json(run, *command)
 
-    assert (done["user_id"], done["erased"]["deleted_identities"]) == (ann.id, 2)
-    assert "ann@corp.test" not in await dumped()
-    assert set((await run_json(run, *again))["erased"].values()) == {0}
+    assert (result["user_id"], result["erased"]["deleted_identities"]) == (ann.id, 2)
+    assert "ann@corp.test" not in await dump_database()
+    assert set((await run_json(run, *command))["erased"].values()) == {0}
     # No record of the deletion is left.
     assert (
         await sign_in_with_assertion(sessions, now, OID, "ann@corp.test", create_missing=True)
     ).created
 
 
-@pytest.mark.parametrize("named", [["ann@corp.test"], ["ann@corp.test", OID]])
-async def test_new_holder_of_a_name_is_not_erased_with_the_former(service, run, named):
+@pytest.mark.parametrize("former_names", [["ann@corp.test"], ["ann@corp.test", OID]])
+async def test_new_holder_of_a_name_is_not_erased_with_the_former(service, run, former_names):
     users = service.users
     old = await create(users, "ann@corp.test", external_id=OID)
     await delete(users, old.id)
     new = await create(users, "Ann@corp.test", emails=[TypedValue(value="ann@corp.test")])
-    heir = await update(users, new.id, title="new here")
+    successor = await update(users, new.id, title="new here")
     await service.record_refused('{"userName":"ann@corp.test"}')
-    await service.record_refused('{"title":"of ann@corp.test"}', resource_id=heir.id)
-    log = await own_log(service, heir)
-    also = [word for name in named for word in ("--also", name)]
+    await service.record_refused('{"title":"of ann@corp.test"}', resource_id=successor.id)
+    log = await log_of(service, successor)
+    also = [word for name in former_names for word in ("--also", name)]
 
-    for sought in (old.id, OID, "nobody@corp.test"):
-        done = await run_json(run, "erase-person", ACME, sought, *also)
+    for id_or_user_name in (old.id, OID, "nobody@corp.test"):
+        result = await run_json(run, "erase-person", ACME, id_or_user_name, *also)
 
-        assert done["erased"]["users"] == 0
-        assert done["still_named_by"] == {"users": [heir.id], "groups": []}
-        assert await get(users, heir.id) == heir
-        assert await own_log(service, heir) == log
+        assert result["erased"]["users"] == 0
+        assert result["still_named_by"] == {"users": [successor.id], "groups": []}
+        assert await get(users, successor.id) == successor
+        assert await log_of(service, successor) == log
     assert await service.refusals() == ['{"title":"of ann@corp.test"}']
 
 
 @pytest.mark.parametrize("kept", [{"external_id": OID}, {"emails": [TypedValue(value=OID)]}])
-async def test_user_with_an_identifier_of_the_erased_keeps_own_log(service, run, kept):
+async def test_user_with_an_identifier_of_the_erased_keeps_its_log(service, run, kept):
     users = service.users
     ann = await create(users, "ann@corp.test")
     await update(users, ann.id, user_name="ann.b@corp.test")
-    heir = await create(users, "ann@corp.test")
+    successor = await create(users, "ann@corp.test")
     other = await create(users, "other@corp.test", **kept)
-    logs = [await own_log(service, each) for each in (heir, other)]
+    logs = [await log_of(service, each) for each in (successor, other)]
 
-    done = await run_json(run, "erase-person", ACME, "ann.b@corp.test", "--also", OID)
+    result = await run_json(run, "erase-person", ACME, "ann.b@corp.test", "--also", OID)
 
-    assert (done["user_id"], done["erased"]["users"]) == (ann.id, 1)
-    assert set(done["still_named_by"]["users"]) == {heir.id, other.id}
-    assert [await own_log(service, each) for each in (heir, other)] == logs
-    assert list((await list_users(users)).users) == [heir, other]
+    assert (result["user_id"], result["erased"]["users"]) == (ann.id, 1)
+    assert set(result["still_named_by"]["users"]) == {successor.id, other.id}
+    assert [await log_of(service, each) for each in (successor, other)] == logs
+    assert list((await list_users(users)).users) == [successor, other]
 
 
 async def test_erase_does_not_touch_another_organization(users, run):
     ann = await create(users, "ann@corp.test")
-    done = await run_json(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
-    assert set(done["erased"].values()) == {0}
+    result = await run_json(run, "erase-person", GLOBEX, ann.id, "--also", "ann@corp.test")
+    assert set(result["erased"].values()) == {0}
     assert await get(users, ann.id) == ann
 
 
@@ -345,7 +345,7 @@ async def test_erase_matches_a_name_literally(users, service, run, name):
     assert await service.refusals() == [BOB]
 
 
-async def test_erase_refuses_a_name_that_would_match_everyone(run):
+async def test_erase_refuses_a_name_of_fewer_than_three_characters(run):
     assert await run("erase-person", ACME, "ann", "--also", "x") == (
         *(1, ""),
         "usersvc: --also: is shorter than 3 characters\n",

@@ -20,7 +20,7 @@ from tests.support.waiting import eventually
 
 DOCUMENT = (ROOT / "docs/internal-api.md").read_text()
 REASONS = ROOT / "protos/cloudacademy/errors/v1/errors.proto"
-FILL = """
+INSERT_USERS = """
     INSERT INTO users (organization_id, create_time, update_time, user_name)
     SELECT $1, now(), now(), 'user' || number FROM generate_series(1, 250) AS number
 """
@@ -52,7 +52,7 @@ async def run_example(users_url: str, folder: Path, organization_id: str) -> lis
 async def test_python_example_lists_all_users(
     users_url: str, db: asyncpg.Connection, tmp_path: Path
 ):
-    await db.execute(FILL, ACME)
+    await db.execute(INSERT_USERS, ACME)
     lines = await run_example(users_url, tmp_path, ACME)
     assert [line.split()[1] for line in lines] == [f"user{number}" for number in range(1, 251)]
 
@@ -63,11 +63,11 @@ async def test_python_example_reads_the_reason_of_a_refusal(users_url: str, tmp_
 
 
 class Copy:
-    """A consumer's copy of the data, with the methods that the document's example calls."""
+    """A consumer's copy of the users, with the methods that the document's example calls."""
 
     def __init__(self) -> None:
         self.users: set[str] = set()
-        self.done = asyncio.Event()
+        self.is_complete = asyncio.Event()
 
     def token(self) -> str:
         return ""
@@ -81,7 +81,7 @@ class Copy:
     def apply(self, changes: Iterable[changes_pb2.Change], token: str) -> None:
         self.users |= {change.resource_id for change in changes}
         if len(self.users) == 2:
-            self.done.set()
+            self.is_complete.set()
 
 
 async def test_follow_example_keeps_its_copy_through_feed_renewal(
@@ -98,7 +98,7 @@ async def test_follow_example_keeps_its_copy_through_feed_renewal(
     async with asyncio.timeout(20):
         await db.execute("UPDATE change_feed SET feed_id = gen_random_uuid()")  # as after a restore
         bob = await create(users, "bob")
-        await copy.done.wait()
+        await copy.is_complete.wait()
     following.cancel()
 
     assert copy.users == {ann.id, bob.id}

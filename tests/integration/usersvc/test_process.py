@@ -30,16 +30,16 @@ NOT_SERVING = health_pb2.HealthCheckResponse.NOT_SERVING
 def health_is(channel: grpc.aio.Channel, wanted: int) -> Callable[[], Awaitable[bool]]:
     async def check() -> bool:
         stub = health_pb2_grpc.HealthStub(channel)
-        answers = [
+        responses = [
             await stub.Check(health_pb2.HealthCheckRequest(service=service))
             for service in ("", *CALLERS)
         ]
-        return {answer.status for answer in answers} == {wanted}
+        return {response.status for response in responses} == {wanted}
 
     return check
 
 
-def away():
+def database_unavailable():
     return refused(Reason.REASON_DATABASE_UNAVAILABLE, StatusCode.UNAVAILABLE)
 
 
@@ -55,14 +55,14 @@ async def test_lost_database_is_reported_and_recovery_is_noticed():
         ):
             users = UserServiceStub(channel)
             await eventually(health_is(channel, NOT_SERVING))
-            with away() as caught:
+            with database_unavailable() as caught:
                 await get(users, NOBODY)
             await asyncio.to_thread(cluster.start)
             await eventually(health_is(channel, SERVING))
             ann = await create(users, "ann")
             await asyncio.to_thread(cluster.stop)
             for call in (get(users, ann.id), create(users, "bob"), delete(users, ann.id)):
-                with away():
+                with database_unavailable():
                     await call
             await eventually(health_is(channel, NOT_SERVING))
             await asyncio.to_thread(cluster.start)
@@ -75,7 +75,7 @@ async def test_lost_database_is_reported_and_recovery_is_noticed():
     ]
 
 
-async def test_process_ends_on_signal(users_url):
+async def test_process_exits_with_0_on_sigterm(users_url):
     async with running_process(users_url) as (process, address):
         async with grpc.aio.insecure_channel(address) as channel:
             await create(UserServiceStub(channel), "ann")
@@ -85,7 +85,7 @@ async def test_process_ends_on_signal(users_url):
         assert process.returncode == 0
 
 
-async def test_log_holds_no_personal_data(users_url):
+async def test_log_contains_no_personal_data(users_url):
     async with running_process(users_url) as (process, address):
         async with grpc.aio.insecure_channel(address) as channel:
             users = UserServiceStub(channel)
@@ -102,7 +102,7 @@ async def test_log_holds_no_personal_data(users_url):
 async def test_statement_is_cancelled_when_its_caller_disconnects(users, db, users_url):
     ann = await create(users, "ann")
 
-    async def waiting() -> bool:
+    async def has_lock_waiter() -> bool:
         return await db.fetchval(
             """
             SELECT count(*) FROM pg_stat_activity
@@ -114,18 +114,18 @@ async def test_statement_is_cancelled_when_its_caller_disconnects(users, db, use
     async with holder.transaction():
         await holder.execute("SELECT user_id FROM users FOR UPDATE")
         call = asyncio.create_task(update(users, ann.id, title="x"))
-        await eventually(waiting)
+        await eventually(has_lock_waiter)
         call.cancel()
 
         async def no_lock_waiter() -> bool:
-            return not await waiting()
+            return not await has_lock_waiter()
 
         await eventually(no_lock_waiter)
     await holder.close()
     assert await get(users, ann.id) == ann
 
 
-async def test_migrating_twice_changes_nothing(users_url, capsys):
+async def test_second_migration_applies_nothing(users_url, capsys):
     await migrate(users_url)
     assert capsys.readouterr().out == ""
 
@@ -145,8 +145,8 @@ async def test_migration_of_unreachable_database_fails_in_one_line(url, code, wo
         env={**os.environ, "USERSVC_DATABASE_URL": url, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
         stderr=asyncio.subprocess.PIPE,
     )
-    _, complaint = await migration.communicate()
+    _, error_output = await migration.communicate()
 
     assert migration.returncode == code
-    assert complaint.startswith(words)
-    assert complaint.count(b"\n") == 1
+    assert error_output.startswith(words)
+    assert error_output.count(b"\n") == 1

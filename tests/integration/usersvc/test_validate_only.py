@@ -26,13 +26,13 @@ from tests.support.usersvc.user_calls import (
 )
 
 
-async def check_create(users, user_name: str, **fields: object) -> users_pb2.User:
+async def validate_create(users, user_name: str, **fields: object) -> users_pb2.User:
     user = users_pb2.User(user_name=user_name, **fields)
     request = users_pb2.CreateUserRequest(organization_id=ACME, user=user, validate_only=True)
     return (await users.CreateUser(request)).user
 
 
-async def check_update(
+async def validate_update(
     users, user_id: str, *mask: str, etag: str = "", **fields: object
 ) -> users_pb2.User:
     request = users_pb2.UpdateUserRequest(
@@ -45,7 +45,7 @@ async def check_update(
     return (await users.UpdateUser(request)).user
 
 
-async def check_delete(users, user_id: str, etag: str = "") -> None:
+async def validate_delete(users, user_id: str, etag: str = "") -> None:
     await users.DeleteUser(
         users_pb2.DeleteUserRequest(
             organization_id=ACME, user_id=user_id, etag=etag, validate_only=True
@@ -53,7 +53,7 @@ async def check_delete(users, user_id: str, etag: str = "") -> None:
     )
 
 
-async def check_create_group(
+async def validate_create_group(
     groups, display_name: str, member_ids: tuple[str, ...] = ()
 ) -> groups_pb2.Group:
     request = groups_pb2.CreateGroupRequest(
@@ -65,7 +65,7 @@ async def check_create_group(
     return (await groups.CreateGroup(request)).group
 
 
-async def check_update_group(
+async def validate_update_group(
     groups, group_id: str, *mask: str, etag: str = "", add: tuple[str, ...] = (), **fields: str
 ) -> groups_pb2.Group:
     request = groups_pb2.UpdateGroupRequest(
@@ -79,7 +79,7 @@ async def check_update_group(
     return (await groups.UpdateGroup(request)).group
 
 
-async def check_delete_group(groups, group_id: str, etag: str = "") -> None:
+async def validate_delete_group(groups, group_id: str, etag: str = "") -> None:
     await groups.DeleteGroup(
         groups_pb2.DeleteGroupRequest(
             organization_id=ACME, group_id=group_id, etag=etag, validate_only=True
@@ -87,113 +87,113 @@ async def check_delete_group(groups, group_id: str, etag: str = "") -> None:
     )
 
 
-def stale(current: str):
+def etag_mismatch(current: str):
     return refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=current)
 
 
-def unknown(path: str):
+def unknown_field(path: str):
     return refused(Reason.REASON_UNKNOWN_FIELD, StatusCode.INVALID_ARGUMENT, field=path)
 
 
 async def test_validated_create_returns_user_without_id_and_writes_nothing(users):
-    checked = await check_create(users, "ann", title="Engineer")
-    assert (checked.id, checked.etag) == ("", "")
+    validated = await validate_create(users, "ann", title="Engineer")
+    assert (validated.id, validated.etag) == ("", "")
     assert list((await list_users(users)).users) == []
     created = await create(users, "ann", title="Engineer")
     created.ClearField("id")
     created.ClearField("etag")
-    assert checked == created
+    assert validated == created
 
 
 async def test_validated_create_is_refused_like_a_create(users):
     await create(users, "ann")
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
-        await check_create(users, "Ann")
+        await validate_create(users, "Ann")
     with invalid_field("title"):
-        await check_create(users, "bob", title="x" * 9000)
+        await validate_create(users, "bob", title="x" * 9000)
     with invalid_field("extensions"):
-        await check_create(users, "bob", extensions=badge(number="7"))
+        await validate_create(users, "bob", extensions=badge(number="7"))
 
 
 async def test_validated_update_returns_result_and_writes_nothing(users, clock):
     ann = await create(users, "ann", title="Engineer")
     clock.advance(minutes=1)
-    checked = await check_update(users, ann.id, title="Chief", etag=ann.etag)
+    validated = await validate_update(users, ann.id, title="Chief", etag=ann.etag)
     assert await get(users, ann.id) == ann
-    assert (checked.id, checked.etag, checked.title) == (ann.id, "", "Chief")
+    assert (validated.id, validated.etag, validated.title) == (ann.id, "", "Chief")
 
 
 async def test_validated_update_is_refused_like_an_update(users):
     await create(users, "ann")
     bob = await create(users, "bob")
     with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="Ann"):
-        await check_update(users, bob.id, user_name="Ann")
-    with stale("1"):
-        await check_update(users, bob.id, title="x", etag="7")
-    with unknown("titel"):
-        await check_update(users, bob.id, "titel", title="x")
+        await validate_update(users, bob.id, user_name="Ann")
+    with etag_mismatch("1"):
+        await validate_update(users, bob.id, title="x", etag="7")
+    with unknown_field("titel"):
+        await validate_update(users, bob.id, "titel", title="x")
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
-        await check_update(users, NOBODY, title="x")
+        await validate_update(users, NOBODY, title="x")
 
 
-async def test_validated_delete_is_refused_like_a_delete_and_deletes_none(users, groups):
+async def test_validated_delete_is_refused_like_a_delete_or_does_nothing(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "team", [ann.id])
-    with stale("1"):
-        await check_delete(users, ann.id, etag="7")
+    with etag_mismatch("1"):
+        await validate_delete(users, ann.id, etag="7")
     with refused(Reason.REASON_USER_NOT_FOUND, StatusCode.NOT_FOUND, user_id=NOBODY):
-        await check_delete(users, NOBODY)
-    await check_delete(users, ann.id, etag=ann.etag)
+        await validate_delete(users, NOBODY)
+    await validate_delete(users, ann.id, etag=ann.etag)
     assert await get(users, ann.id) == ann
     assert (await members(groups, team.id), await get_group(groups, team.id)) == ([ann.id], team)
 
 
 async def test_validated_group_create_returns_no_id_and_writes_nothing(users, groups):
     ann = await create(users, "ann")
-    checked = await check_create_group(groups, "team", (ann.id,))
-    assert (checked.id, checked.etag, checked.display_name) == ("", "", "team")
+    validated = await validate_create_group(groups, "team", (ann.id,))
+    assert (validated.id, validated.etag, validated.display_name) == ("", "", "team")
     assert list((await list_groups(groups)).groups) == []
 
 
 async def test_validated_group_create_is_refused_like_a_create(groups):
     with member_not_found(NOBODY):
-        await check_create_group(groups, "team", (NOBODY,))
+        await validate_create_group(groups, "team", (NOBODY,))
     with invalid_field("display_name"):
-        await check_create_group(groups, "")
+        await validate_create_group(groups, "")
 
 
 async def test_validated_group_update_returns_result_and_writes_nothing(users, groups):
     ann = await create(users, "ann")
     team = await create_group(groups, "team")
-    checked = await check_update_group(
+    validated = await validate_update_group(
         groups, team.id, add=(ann.id,), display_name="crew", etag=team.etag
     )
-    assert (checked.id, checked.etag, checked.display_name) == (team.id, "", "crew")
+    assert (validated.id, validated.etag, validated.display_name) == (team.id, "", "crew")
     assert (await members(groups, team.id), await get_group(groups, team.id)) == ([], team)
 
 
 async def test_validated_group_update_is_refused_like_an_update(groups):
     team = await create_group(groups, "team")
     outer = await create_group(groups, "outer", [team.id])
-    with stale("1"):
-        await check_update_group(groups, team.id, display_name="x", etag="7")
-    with unknown("displayName"):
-        await check_update_group(groups, team.id, "displayName")
+    with etag_mismatch("1"):
+        await validate_update_group(groups, team.id, display_name="x", etag="7")
+    with unknown_field("displayName"):
+        await validate_update_group(groups, team.id, "displayName")
     with member_not_found(NOBODY):
-        await check_update_group(groups, team.id, add=(NOBODY,))
+        await validate_update_group(groups, team.id, add=(NOBODY,))
     with group_cycle(team.id, outer.id):
-        await check_update_group(groups, team.id, add=(outer.id,))
+        await validate_update_group(groups, team.id, add=(outer.id,))
     with group_not_found(NOBODY):
-        await check_update_group(groups, NOBODY, display_name="x")
+        await validate_update_group(groups, NOBODY, display_name="x")
 
 
 async def test_validated_group_delete_is_refused_like_a_delete(groups):
     team = await create_group(groups, "team")
-    with stale("1"):
-        await check_delete_group(groups, team.id, etag="7")
+    with etag_mismatch("1"):
+        await validate_delete_group(groups, team.id, etag="7")
     with group_not_found(NOBODY):
-        await check_delete_group(groups, NOBODY)
-    await check_delete_group(groups, team.id, etag=team.etag)
+        await validate_delete_group(groups, NOBODY)
+    await validate_delete_group(groups, team.id, etag=team.etag)
     assert await get_group(groups, team.id) == team
 
 
@@ -201,17 +201,17 @@ async def test_validated_write_is_not_in_the_feed(users, groups, db):
     ann = await create(users, "ann")
     team = await create_group(groups, "team", [ann.id])
     before = await db.fetch("SELECT number FROM changes")
-    await check_create(users, "bob")
-    await check_update(users, ann.id, title="Chief")
-    await check_delete(users, ann.id)
-    await check_create_group(groups, "crew", (ann.id,))
-    await check_update_group(groups, team.id, display_name="crew")
-    await check_delete_group(groups, team.id)
+    await validate_create(users, "bob")
+    await validate_update(users, ann.id, title="Chief")
+    await validate_delete(users, ann.id)
+    await validate_create_group(groups, "crew", (ann.id,))
+    await validate_update_group(groups, team.id, display_name="crew")
+    await validate_delete_group(groups, team.id)
     assert await db.fetch("SELECT number FROM changes") == before
 
 
 async def test_validated_write_holds_no_lock_and_no_connection(users):
     ann = await create(users, "ann")
     for _ in range(20):  # more than the pool has connections
-        await check_update(users, ann.id, title="x")
+        await validate_update(users, ann.id, title="x")
     assert await get(users, ann.id) == ann
