@@ -9,8 +9,8 @@ from uuid import UUID
 from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.database import notifications
 from chassis.errors import InvalidField
-from keysvc.background import changes
 from keysvc.domain.audit import Actor, AuditEvent
 from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
@@ -154,12 +154,12 @@ def reset_message() -> keys_pb2.WatchKeysResponse:
     return keys_pb2.WatchKeysResponse(reset=keys_pb2.WatchKeysResponse.Reset())
 
 
-def event_message(event: changes.Event) -> keys_pb2.WatchKeysResponse:
+def event_message(event: notifications.Event) -> keys_pb2.WatchKeysResponse:
     message = keys_pb2.WatchKeysResponse
     match event:
-        case changes.Heartbeat():
+        case notifications.Heartbeat():
             return message(heartbeat=message.Heartbeat())
-        case changes.OrganizationChanged(organization_id):
+        case notifications.Notification(organization_id):
             change = message.OrganizationChange(organization_id=organization_id)
             return message(organization_change=change)
 

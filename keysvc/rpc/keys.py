@@ -8,9 +8,9 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.database.notifications import NotificationFeed
 from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
-from keysvc.background.changes import Changes
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain import key_token
 from keysvc.domain.audit import check_author
@@ -31,7 +31,7 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
         self,
         store: KeyStore,
         uses: KeyUses,
-        changes: Changes,
+        changes: NotificationFeed,
         *,
         region: Region,
         clock: Clock,

@@ -34,7 +34,7 @@ async def second_replica(keys_url: str, clock: MovableClock) -> AsyncIterator[Re
 @pytest.fixture
 def long_statement_timeout(monkeypatch: pytest.MonkeyPatch) -> None:
     """A long timeout, so that a slow database on a busy machine counts as available."""
-    monkeypatch.setattr("keysvc.background.changes.STATEMENT_TIMEOUT_SECONDS", 15.0)
+    monkeypatch.setattr("chassis.database.notifications.STATEMENT_TIMEOUT_SECONDS", 15.0)
 
 
 @pytest.mark.usefixtures("long_statement_timeout")
@@ -109,8 +109,8 @@ async def test_stream_is_removed_when_its_caller_leaves(keysvc: Replica):
 
     await until(lambda: keysvc.logged("call") == 1)
     keysvc.stop.set()
-    await until(lambda: keysvc.logged("key feed disconnected") == 1)
-    entries = [entry for entry in keysvc.log if entry["event"] == "key feed disconnected"]
+    await until(lambda: keysvc.logged("feed disconnected") == 1)
+    entries = [entry for entry in keysvc.log if entry["event"] == "feed disconnected"]
     assert [entry["streams"] for entry in entries] == [0]
 
 
@@ -139,7 +139,7 @@ async def test_dead_database_connection_stops_heartbeats_and_ends_streams(
                 await replica.keys.WatchKeys(pb.WatchKeysRequest()).read()
 
         proxy.heal()
-        await until(lambda: replica.logged("key feed connected") == 2)
+        await until(lambda: replica.logged("feed connected") == 2)
         async with watching(replica) as new_watcher:
             acme = await replica.create()
             await until(lambda: len(new_watcher.events) == 2)

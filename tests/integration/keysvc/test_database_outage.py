@@ -134,9 +134,9 @@ async def test_use_during_a_database_outage_is_written_afterwards(clock: Movable
             generated = await replica.generate(acme)
             await replica.authenticate(generated.token, "192.0.2.1")
             await asyncio.to_thread(postgres.cluster.stop)
-            await until(lambda: replica.logged("key feed disconnected") == 1)
+            await until(lambda: replica.logged("feed disconnected") == 1)
             await asyncio.to_thread(postgres.cluster.start)
-            await until(lambda: replica.logged("key feed connected") == 2)
+            await until(lambda: replica.logged("feed connected") == 2)
 
         async with running_replica(url, clock) as replica:
             assert [key.last_used_address for key in await replica.list(acme)] == ["192.0.2.1"]

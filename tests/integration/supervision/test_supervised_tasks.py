@@ -16,12 +16,12 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import usersvc.background.retention
 from chassis.concurrency.waiting import wait_for_event
+from chassis.database.notifications import NotificationFeed
 from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.auth.key_cache import KeyCache
 from gateway.http.connections import Connections
 from gateway.provisioning_log.writer import RefusalLog
-from keysvc.background.changes import Changes
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
 from tests.support.supervision.region import SERVICES, Region, Service, running_region
@@ -98,7 +98,7 @@ async def revocation_reaches_a_watch(region: Region) -> None:
                 if event.HasField("organization_change"):
                     return
 
-    await until(lambda: len(region.keysvc.logged("key feed connected")) == 2)
+    await until(lambda: len(region.keysvc.logged("feed connected")) == 2)
     async with asyncio.timeout(20):
         await wait_for_revocation()
 
@@ -204,7 +204,10 @@ class Case:
 KEYSVC, USERSVC = ("keysvc",), ("usersvc",)
 CASES = [
     Case("keysvc", "health", Server, "_is_ready", services=KEYSVC),
-    Case("keysvc", "key changes", Changes, "_publish", revocation_reaches_a_watch, services=KEYSVC),
+    Case(
+        "keysvc", "key changes", NotificationFeed, "_publish",
+        revocation_reaches_a_watch, services=KEYSVC,
+    ),
     Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
     Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
     Case(

@@ -125,7 +125,7 @@ async def running_replica(
     log = structlog.wrap_logger(None, processors=[capture])
     settings = Settings(url, server, region, "debug")
     task = asyncio.create_task(serve(settings, log, stop, clock))
-    started = {"listening", "key feed connected"} if follows else {"listening"}
+    started = {"listening", "feed connected"} if follows else {"listening"}
     try:
         await until(lambda: task.done() or started <= {entry["event"] for entry in capture.entries})
         if task.done():

@@ -115,7 +115,7 @@ class Region:
             await service.run(self._serve(name, service))
             exits.push_async_callback(service.end)
         if "keysvc" in names:
-            await until(lambda: bool(self.keysvc.logged("key feed connected")))
+            await until(lambda: bool(self.keysvc.logged("feed connected")))
             await self._create_organization()
 
     def _serve(self, name: str, service: Service) -> Coroutine[Any, Any, None]:

@@ -1,17 +1,17 @@
-"""The queue of one WatchKeys stream."""
+"""The queue of one stream of notifications."""
 
 import pytest
 
-from chassis.errors import DatabaseUnavailable
-from keysvc.background.changes import (
+from chassis.database.notifications import (
     QUEUE_SIZE,
     Event,
     Heartbeat,
-    OrganizationChanged,
+    Notification,
     Subscription,
 )
+from chassis.errors import DatabaseUnavailable
 
-ACME, INITECH = OrganizationChanged("acme"), OrganizationChanged("initech")
+ACME, INITECH = Notification("acme"), Notification("initech")
 
 
 async def receive(subscription: Subscription, count: int) -> list[Event]:

@@ -1,7 +1,7 @@
-"""The change feed: notifies all WatchKeys streams of changes that invalidate cached keys.
+"""Sends the notifications of one PostgreSQL channel to streams, for callers that keep a cache.
 
-Every replica gets the changes of all replicas by NOTIFY, on one connection that listens. Several
-times a second it runs a statement on that connection. The response shows that the notifications of
+Every replica gets the notifications of all replicas by NOTIFY, on one connection that listens. At
+short intervals it runs a statement on that connection. The response shows that the notifications of
 all changes that were committed before the statement have arrived, and the streams get a heartbeat.
 So a caller that trusts its cache only for a limited time after the last heartbeat is safe even if
 the connection dies unnoticed.
@@ -18,9 +18,7 @@ from chassis.concurrency.waiting import wait_for_event
 from chassis.database.pool import Database
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
-from keysvc.store.common import CHANNEL
 
-HEARTBEAT_SECONDS: Final = 0.2  # the contract says 0.25; the rest is for the statement
 STATEMENT_TIMEOUT_SECONDS: Final = 2.0
 RECONNECT_SECONDS: Final = 0.25
 QUEUE_SIZE: Final = 1_000
@@ -29,17 +27,17 @@ QUEUE_SIZE: Final = 1_000
 
 @dataclass(frozen=True, slots=True)
 class Heartbeat:
-    """All changes so far have been sent."""
+    """All notifications so far have been sent."""
 
 
 @dataclass(frozen=True, slots=True)
-class OrganizationChanged:
-    """The keys or the integration of an organization changed."""
+class Notification:
+    """A notification of the channel."""
 
-    organization_id: str
+    payload: str
 
 
-Event: TypeAlias = Heartbeat | OrganizationChanged
+Event: TypeAlias = Heartbeat | Notification
 
 
 class Subscription:
@@ -82,23 +80,27 @@ class Subscription:
                 return
 
 
-class Changes:
-    """Receives the changes of all replicas and sends them to the streams of this one.
+class NotificationFeed:
+    """Receives the notifications of all replicas and sends them to the streams of this one.
 
-    `database` should have one connection that nothing else uses, because a revocation must not
+    `database` should have one connection that nothing else uses, because a notification must not
     wait for a busy pool. It needs a PostgreSQL session of its own: a pooler that changes sessions
     between statements would lose notifications.
     """
 
-    def __init__(self, database: Database, log: Logger) -> None:
+    def __init__(
+        self, database: Database, channel: str, heartbeat_seconds: float, log: Logger
+    ) -> None:
         self._database = database
+        self._channel = channel
+        self._heartbeat_seconds = heartbeat_seconds
         self._log = log
         self._subscriptions: set[Subscription] = set()
         self._is_listening = False
 
     @property
     def is_listening(self) -> bool:
-        """Whether the feed receives changes now."""
+        """Whether the feed receives notifications now."""
         return self._is_listening
 
     @property
@@ -108,7 +110,7 @@ class Changes:
 
     @contextmanager
     def subscribe(self) -> Iterator[Subscription]:
-        """Receive every change from now on. Refuses DatabaseUnavailable without a connection."""
+        """Receive all notifications from now on. Refuses DatabaseUnavailable while disconnected."""
         if not self._is_listening:
             raise DatabaseUnavailable
         subscription = Subscription()
@@ -119,26 +121,26 @@ class Changes:
             self._subscriptions.discard(subscription)
 
     async def follow(self, stop: asyncio.Event) -> None:
-        """Receive changes until `stop` is set. Reconnects when the connection is lost."""
+        """Receive notifications until `stop` is set. Reconnects when the connection is lost."""
         while not stop.is_set():
             try:
                 await self._listen(stop)
             except DatabaseUnavailable as error:
                 error_type = type(error.__cause__).__name__
-                self._log.debug("key feed not connected", error_type=error_type)
+                self._log.debug("feed not connected", channel=self._channel, error_type=error_type)
             await wait_for_event(stop, RECONNECT_SECONDS)
 
     async def _listen(self, stop: asyncio.Event) -> None:
         async with self._database.connection() as connection:
             try:
-                await connection.add_listener(CHANNEL, self._on_notification)
+                await connection.add_listener(self._channel, self._on_notification)
                 self._is_listening = True
-                self._log.info("key feed connected")
+                self._log.info("feed connected", channel=self._channel)
                 while not stop.is_set():
                     await connection.fetchval("SELECT 1", timeout=STATEMENT_TIMEOUT_SECONDS)
                     self._publish(Heartbeat())
-                    await wait_for_event(stop, HEARTBEAT_SECONDS)
-                await connection.remove_listener(CHANNEL, self._on_notification)
+                    await wait_for_event(stop, self._heartbeat_seconds)
+                await connection.remove_listener(self._channel, self._on_notification)
             except BaseException:
                 # A release to the pool would wait for a server that may be gone.
                 connection.terminate()
@@ -146,10 +148,8 @@ class Changes:
             finally:
                 self._end_streams(refused=not stop.is_set())
 
-    def _on_notification(
-        self, _connection: object, _pid: int, _channel: str, organization_id: str
-    ) -> None:
-        self._publish(OrganizationChanged(organization_id))
+    def _on_notification(self, _connection: object, _pid: int, _channel: str, payload: str) -> None:
+        self._publish(Notification(payload))
 
     def _publish(self, event: Event) -> None:
         for subscription in self._subscriptions:
@@ -158,6 +158,6 @@ class Changes:
     def _end_streams(self, *, refused: bool) -> None:
         if self._is_listening:
             self._is_listening = False
-            self._log.info("key feed disconnected", streams=self.streams)
+            self._log.info("feed disconnected", channel=self._channel, streams=self.streams)
         for subscription in self._subscriptions:
             subscription.end(refused=refused)
