@@ -1,6 +1,5 @@
 """Cache of verified keys; valid only while the stream of key changes is live."""
 
-import asyncio
 import time
 from collections import OrderedDict
 from collections.abc import Callable
@@ -8,12 +7,12 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final, Generic, Protocol, TypeVar
 
-import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.keys.v1 import keys_pb2_grpc
 
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
+from gateway.backend.watch import watch
 
 MAX_SILENCE_SECONDS: Final = 0.75
 """Cached keys are used for this long after the last event of the watch.
@@ -141,20 +140,15 @@ async def watch_keys(
 
     Runs until it is cancelled.
     """
-    connected = None
-    while True:
-        watch = stub.WatchKeys(pb.WatchKeysRequest())
-        try:
-            async for event in watch:
-                for each in listeners:
-                    each.apply(event)
-                if connected is not True:
-                    connected = True
-                    log.info("key watch", connected=True)
-        except grpc.aio.AioRpcError as error:
-            if connected is not False:
-                connected = False
-                log.warning("key watch", connected=False, status_code=error.code().name)
-        finally:
-            watch.cancel()
-        await asyncio.sleep(RECONNECT_SECONDS)
+
+    def apply(event: pb.WatchKeysResponse) -> None:
+        for each in listeners:
+            each.apply(event)
+
+    def report(status_code: str | None) -> None:
+        if status_code is None:
+            log.info("key watch", connected=True)
+        else:
+            log.warning("key watch", connected=False, status_code=status_code)
+
+    await watch(lambda: stub.WatchKeys(pb.WatchKeysRequest()), apply, report, RECONNECT_SECONDS)
