@@ -8,15 +8,10 @@ from typing import Any
 
 from cloudacademy.users.v1 import schemas_pb2 as pb
 
-from gateway.scim.schema import USER, Attribute, AttributePath, ResourceType, Schema, Type
+from gateway.scim.schema import USER, Attribute, AttributePath, ResourceType, Type
 from gateway.scim.values import Json, date_time
 
 Attributes = Mapping[str, Attribute]
-
-
-def custom_schemas(user_type: ResourceType) -> tuple[Schema, ...]:
-    """The extensions of the type that the organization defined itself."""
-    return user_type.extensions[len(USER.extensions) :]
 
 
 def is_custom(path: AttributePath) -> bool:
@@ -28,7 +23,7 @@ def to_extensions(resource: Mapping[str, Any], user_type: ResourceType) -> dict[
     """The values of a canonical SCIM User for custom schemas, by the URN of the schema."""
     return {
         schema.urn: _to_extension(schema.attributes, resource[schema.urn])
-        for schema in custom_schemas(user_type)
+        for schema in user_type.custom
         if resource.get(schema.urn)
     }
 
@@ -76,7 +71,7 @@ def from_extensions(
     """
     return {
         schema.urn: found
-        for schema in custom_schemas(user_type)
+        for schema in user_type.custom
         if schema.urn in extensions
         and (found := _from_extension(schema.attributes, extensions[schema.urn]))
     }

@@ -13,7 +13,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from gateway.convert.extension import custom_schemas, from_extensions, to_extensions
+from gateway.convert.extension import from_extensions, to_extensions
 from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributePath, ResourceType
 
 Resource = dict[str, Any]
@@ -141,7 +141,7 @@ def _stored_field(path: AttributePath) -> str:
 def clearable_fields(scim_names: Iterable[str], user_type: ResourceType) -> list[str]:
     """The protobuf fields of top-level SCIM names; names without a field are left out."""
     fields = {name: field for name, (field, _) in _TO_USER.items()}
-    fields.update({schema.urn: schema.urn for schema in custom_schemas(user_type)})
+    fields.update({schema.urn: schema.urn for schema in user_type.custom})
     return [fields[name] for name in scim_names if name in fields]
 
 
@@ -149,7 +149,7 @@ def user_fields(user_type: ResourceType) -> list[str]:
     """Every field of a user that a client may write."""
     return [
         *(field for field, _ in _TO_USER.values()),
-        *(each.urn for each in custom_schemas(user_type)),
+        *(each.urn for each in user_type.custom),
     ]
 
 

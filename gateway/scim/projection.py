@@ -46,7 +46,6 @@ def _contains(tree: Mapping[str, Any], name: str, part: str | None) -> bool:
     return parts is None or (parts is not _MISSING and (part is None or part in parts))
 
 
-@lru_cache(maxsize=256)  # clients repeat the same few parameters
 def parse(
     resource_type: ResourceType, attributes: str | None, excluded_attributes: str | None
 ) -> Projection:
@@ -54,6 +53,15 @@ def parse(
 
     Refuses both together (invalidValue; section 3.9: they are mutually exclusive).
     """
+    # The cache would keep the types of organizations in memory after they are evicted.
+    read = parse_uncached if resource_type.custom else _parse_cached
+    return read(resource_type, attributes, excluded_attributes)
+
+
+def parse_uncached(
+    resource_type: ResourceType, attributes: str | None, excluded_attributes: str | None
+) -> Projection:
+    """Parse the two parameters like `parse`."""
     if attributes and excluded_attributes:
         raise invalid_value("Send either attributes or excludedAttributes, not both.")
     hidden = _hidden(resource_type)
@@ -65,6 +73,10 @@ def parse(
             if Returned.ALWAYS not in {path.attribute.returned, path.target.returned}:
                 _mark(hidden, path)
     return Projection(None, hidden)
+
+
+# Clients repeat the same few parameters.
+_parse_cached: Final = lru_cache(maxsize=256)(parse_uncached)
 
 
 def _found(resource_type: ResourceType, text: str) -> list[AttributePath]:
@@ -81,7 +93,7 @@ def _named(resource_type: ResourceType, name: str) -> Iterable[AttributePath]:
     if path is not None:
         return [path]
     if urn := resource_type.extension_urn(name):
-        return [path for path in resource_type.top_level if path.extension == urn]
+        return resource_type.extension_paths(urn)
     if resource_type.is_core_urn(name):
         return [path for path in resource_type.top_level if path.extension is None]
     return []
@@ -89,9 +101,8 @@ def _named(resource_type: ResourceType, name: str) -> Iterable[AttributePath]:
 
 def _requested(resource_type: ResourceType, paths: list[AttributePath]) -> tuple[_Tree, _Tree]:
     keep: _Tree = dict.fromkeys(_ALWAYS)
-    for path in resource_type.top_level:
-        if path.attribute.returned is Returned.ALWAYS:
-            _mark(keep, path)
+    for path in resource_type.always_returned:
+        _mark(keep, path)
     for path in paths:
         _mark(keep, path)
         if path.sub_attribute is not None:
@@ -99,9 +110,8 @@ def _requested(resource_type: ResourceType, paths: list[AttributePath]) -> tuple
     drop: _Tree = {}
     named = {path.text for path in paths}
     named.update(AttributePath(path.extension, path.attribute).text for path in paths)
-    for path in _paths(resource_type):
-        returned = path.target.returned
-        if returned is Returned.NEVER or (returned is Returned.REQUEST and path.text not in named):
+    for path in resource_type.hidden:
+        if path.target.returned is Returned.NEVER or path.text not in named:
             _mark(drop, path)
     return keep, drop
 
@@ -116,17 +126,9 @@ def _mark_always(keep: _Tree, path: AttributePath) -> None:
 def _hidden(resource_type: ResourceType) -> _Tree:
     """Attributes that are returned only on request, or never (RFC 7643 section 7)."""
     hidden: _Tree = {}
-    for path in _paths(resource_type):
-        if path.target.returned in {Returned.NEVER, Returned.REQUEST}:
-            _mark(hidden, path)
+    for path in resource_type.hidden:
+        _mark(hidden, path)
     return hidden
-
-
-def _paths(resource_type: ResourceType) -> Iterable[AttributePath]:
-    for path in resource_type.top_level:
-        yield path
-        for each in path.attribute.sub_attributes.values():
-            yield AttributePath(path.extension, path.attribute, each)
 
 
 def _mark(tree: _Tree, path: AttributePath) -> None:

@@ -149,9 +149,7 @@ def _spread_schema(
     resource_type: ResourceType, urn: str, value: object
 ) -> Iterator[tuple[AttributePath, Any]]:
     if value is None or value == "":
-        value = {
-            path.attribute.name: None for path in resource_type.top_level if path.extension == urn
-        }
+        value = {path.attribute.name: None for path in resource_type.extension_paths(urn)}
     if not isinstance(value, dict):
         raise invalid_value(f"{urn} is {describe(value)}; send an object with its attributes.")
     for key, inner in value.items():

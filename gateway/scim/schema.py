@@ -1,13 +1,14 @@
 """The resource types and their attributes, compiled once from the schema documents.
 
 RFC 7643 section 7 defines the documents; `schemas/*.json` are ours. `ResourceType.find` resolves
-an attribute name with one dictionary lookup.
+the name of a standard attribute with one dictionary lookup.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 from pathlib import Path
+from types import MappingProxyType
 from typing import Any, Final
 
 import orjson
@@ -63,12 +64,18 @@ class Uniqueness(StrEnum):
     GLOBAL = "global"
 
 
+_NO_ATTRIBUTES: Final[Mapping[str, "Attribute"]] = MappingProxyType({})
+
+
 @dataclass(frozen=True, slots=True, eq=False, repr=False)
 class Attribute:
-    """One attribute of a schema; there is one object for each, compared by identity."""
+    """One attribute of a schema; there is one object for each, compared by identity.
+
+    An organization may have thousands of its own, so an object keeps no text that can be derived.
+    """
 
     name: str
-    label: str  # for error messages: "name.givenName"
+    prefix: str  # precedes the name in error messages: "name." of "name.givenName"
     type: Type
     multi_valued: bool = False
     required: bool = False
@@ -76,7 +83,8 @@ class Attribute:
     mutability: Mutability = Mutability.READ_WRITE
     returned: Returned = Returned.DEFAULT
     uniqueness: Uniqueness = Uniqueness.NONE
-    sub_attributes: Mapping[str, "Attribute"] = field(default_factory=dict)  # keyed in lower case
+    # Keyed in lower case.
+    sub_attributes: Mapping[str, "Attribute"] = field(default_factory=lambda: _NO_ATTRIBUTES)
     max_bytes: int = MAX_TEXT_BYTES
     max_values: int = MAX_VALUES
     value: "Attribute | None" = field(init=False)  # RFC 7643 section 2.4
@@ -95,6 +103,11 @@ class Attribute:
         object.__setattr__(self, "required_parts", parts)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
         object.__setattr__(self, "derived", self.read_only or self.name == REFERENCE)
+
+    @property
+    def label(self) -> str:
+        """The name as an admin knows it: "name.givenName"."""
+        return self.prefix + self.name
 
     def __repr__(self) -> str:
         return f"Attribute({self.label!r})"
@@ -137,22 +150,39 @@ class Schema:
     urn: str
     name: str
     attributes: Mapping[str, Attribute]  # keyed in lower case
-    document: Mapping[str, Any] = field(repr=False)
+    read_document: Callable[[], Mapping[str, Any]] = field(repr=False)
+
+    @property
+    def document(self) -> Mapping[str, Any]:
+        """The schema document."""
+        return self.read_document()
 
     @classmethod
-    def from_document(cls, document: Mapping[str, Any], label_prefix: str = "") -> "Schema":
+    def from_document(
+        cls,
+        document: Mapping[str, Any],
+        label_prefix: str = "",
+        read_document: Callable[[], Mapping[str, Any]] | None = None,
+    ) -> "Schema":
         """Compile a schema document; raises KeyError or ValueError if it is invalid.
 
-        `label_prefix` precedes the names of its attributes in error messages. A multi-valued or
-        complex sub-attribute is refused, although RFC 7643 allows the former.
+        `label_prefix` precedes the names of its attributes in error messages. `read_document` gives
+        the document again when it is needed; without it, the schema keeps the document. A
+        multi-valued or complex sub-attribute is refused, although RFC 7643 allows the former.
         """
-        attributes = (_attribute(each, label_prefix) for each in document["attributes"])
+        attributes = [_attribute(each, label_prefix) for each in document["attributes"]]
         return cls(
             urn=document["id"],
             name=document["name"],
-            attributes={each.name.lower(): each for each in attributes},
-            document=document,
+            attributes=_by_lower_name(attributes),
+            read_document=read_document or (lambda: document),
         )
+
+
+def _by_lower_name(attributes: Sequence[Attribute]) -> Mapping[str, Attribute]:
+    """The attributes by name in lower case; a name that has no capitals is not copied."""
+    names = [(each.name.lower(), each) for each in attributes]
+    return {each.name if lower == each.name else lower: each for lower, each in names}
 
 
 def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
@@ -163,7 +193,7 @@ def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
         raise ValueError(f"a sub-attribute of {label} is complex or has several values")
     return Attribute(
         name=name,
-        label=label,
+        prefix=prefix,
         type=Type(document["type"]),
         multi_valued=document.get("multiValued", False),
         required=document.get("required", False),
@@ -171,7 +201,7 @@ def _attribute(document: Mapping[str, Any], prefix: str) -> Attribute:
         mutability=Mutability(document.get("mutability", "readWrite")),
         returned=Returned(document.get("returned", "default")),
         uniqueness=Uniqueness(document.get("uniqueness", "none")),
-        sub_attributes={each.name.lower(): each for each in subs},
+        sub_attributes=_by_lower_name(subs) if subs else _NO_ATTRIBUTES,
         max_bytes=MAX_KEY_BYTES if label in _KEYS else MAX_TEXT_BYTES,
         max_values=MAX_MEMBERS if label == "members" else MAX_VALUES,
     )
@@ -204,32 +234,54 @@ _COMMON: Final = tuple(
 
 @dataclass(frozen=True, slots=True, eq=False)
 class ResourceType:
-    """A type of resource: its core schema and its extensions."""
+    """A type of resource: its core schema and its extensions.
+
+    `custom` are the extensions of one organization. Types of different organizations share
+    everything that is derived from the standard schemas, and little is derived from `custom`.
+    """
 
     name: str
     endpoint: str
     description: str
     schema: Schema
     extensions: tuple[Schema, ...] = ()
+    custom: tuple[Schema, ...] = ()
+    standard: "ResourceType | None" = field(default=None, repr=False)  # this type without `custom`
     required: tuple[AttributePath, ...] = field(init=False, repr=False)  # of the core schema
     extension_required: Mapping[str, tuple[AttributePath, ...]] = field(init=False, repr=False)
-    top_level: tuple[AttributePath, ...] = field(init=False, repr=False)  # every attribute, no subs
-    _paths: Mapping[str, AttributePath] = field(init=False, repr=False)
-    _urns: Mapping[str, str] = field(init=False, repr=False)
+    # Attributes that are returned always; and, with sub-attributes, on request only or never.
+    always_returned: tuple[AttributePath, ...] = field(init=False, repr=False)
+    hidden: tuple[AttributePath, ...] = field(init=False, repr=False)
+    standard_paths: Mapping[str, AttributePath] = field(init=False, repr=False)
+    _urns: Mapping[str, Schema] = field(init=False, repr=False)  # in lower case
 
     def __post_init__(self) -> None:
-        top_level = tuple(_top_level_paths(self))
+        standard = self.standard
+        top_level = tuple(self.top_level)
         required = [each for each in top_level if each.attribute.required]
-        urns = [each.urn for each in self.extensions]
-        object.__setattr__(self, "top_level", top_level)
+        always = [each for each in top_level if each.attribute.returned is Returned.ALWAYS]
         object.__setattr__(self, "required", tuple(p for p in required if p.extension is None))
         object.__setattr__(
             self,
             "extension_required",
-            {urn: tuple(each for each in required if each.extension == urn) for urn in urns},
+            {
+                each.urn: tuple(path for path in required if path.extension == each.urn)
+                for each in self.extensions
+            },
         )
-        object.__setattr__(self, "_paths", _spellings(self.schema.urn, top_level))
-        object.__setattr__(self, "_urns", {urn.lower(): urn for urn in urns})
+        object.__setattr__(self, "always_returned", tuple(always))
+        object.__setattr__(self, "hidden", tuple(_hidden(top_level)))
+        paths = standard.standard_paths if standard else _spellings(self.schema.urn, top_level)
+        object.__setattr__(self, "standard_paths", paths)
+        object.__setattr__(self, "_urns", {each.urn.lower(): each for each in self.extensions})
+
+    @property
+    def top_level(self) -> Iterator[AttributePath]:
+        """The paths of all attributes, without sub-attributes."""
+        for attribute in (*_COMMON, *self.schema.attributes.values()):
+            yield AttributePath(None, attribute)
+        for extension in self.extensions:
+            yield from paths_of(extension)
 
     def find(self, text: str) -> AttributePath | None:
         """Find an attribute by its name or dotted name, in any case, with or without its URN.
@@ -237,11 +289,40 @@ class ResourceType:
         An attribute of an extension is also found without its URN, unless the core schema has one
         of the same name: Entra's documents write "manager". None if there is no such attribute.
         """
-        return self._paths.get(text.lower())
+        lower = text.lower()
+        path = self.standard_paths.get(lower)
+        if path is not None or not self.custom:
+            return path
+        return self._find_qualified(lower) if ":" in lower else self._find_unqualified(lower)
+
+    def _find_qualified(self, lower: str) -> AttributePath | None:
+        """Find an attribute of `custom`, in constant time: a body may name thousands."""
+        dot = lower.rfind(".")
+        # The URN ends before `:name` and `:name.sub`, `.name`, or `.name.sub`.
+        for end in (lower.rfind(":"), dot, lower.rfind(".", 0, max(dot, 0))):
+            schema = self._urns.get(lower[: max(end, 0)])
+            path = _path_in(schema, lower[end + 1 :]) if schema else None
+            if path is not None:
+                return path
+        return None
+
+    def _find_unqualified(self, lower: str) -> AttributePath | None:
+        name = lower.partition(".")[0]
+        if name in self.standard_paths:  # a standard attribute without this sub-attribute
+            return None
+        found = (each for each in self.custom if name in each.attributes)
+        schema = next(found, None)
+        return _path_in(schema, lower) if schema else None
 
     def extension_urn(self, text: str) -> str | None:
         """The URN of an extension as its schema spells it; None if the type does not have it."""
-        return self._urns.get(text.lower())
+        schema = self._urns.get(text.lower())
+        return schema.urn if schema else None
+
+    def extension_paths(self, urn: str) -> Iterator[AttributePath]:
+        """The paths of all attributes of an extension, without sub-attributes."""
+        schema = self._urns.get(urn.lower())
+        return paths_of(schema) if schema else iter(())
 
     def is_core_urn(self, text: str) -> bool:
         return text.lower() == self.schema.urn.lower()
@@ -249,16 +330,43 @@ class ResourceType:
     def with_extension(self, *schemas: Schema) -> "ResourceType":
         """This type with further extensions, for an organization's own attributes."""
         return ResourceType(
-            self.name, self.endpoint, self.description, self.schema, (*self.extensions, *schemas)
+            self.name,
+            self.endpoint,
+            self.description,
+            self.schema,
+            (*self.extensions, *schemas),
+            custom=(*self.custom, *schemas),
+            standard=self.standard or self,
         )
 
 
-def _top_level_paths(resource_type: ResourceType) -> Iterator[AttributePath]:
-    for attribute in (*_COMMON, *resource_type.schema.attributes.values()):
-        yield AttributePath(None, attribute)
-    for extension in resource_type.extensions:
-        for attribute in extension.attributes.values():
-            yield AttributePath(extension.urn, attribute)
+def paths_of(extension: Schema) -> Iterator[AttributePath]:
+    """The paths of all attributes of an extension, without sub-attributes."""
+    for attribute in extension.attributes.values():
+        yield AttributePath(extension.urn, attribute)
+
+
+def _hidden(top_level: Sequence[AttributePath]) -> Iterator[AttributePath]:
+    """The paths, with sub-attributes, that are returned on request only, or never."""
+    on_request = (Returned.NEVER, Returned.REQUEST)
+    for path in top_level:
+        if path.attribute.returned in on_request:
+            yield path
+        for each in path.attribute.sub_attributes.values():
+            if each.returned in on_request:
+                yield AttributePath(path.extension, path.attribute, each)
+
+
+def _path_in(extension: Schema, lower: str) -> AttributePath | None:
+    """The path of a name or dotted name, in lower case, in an extension."""
+    name, dot, sub_name = lower.partition(".")
+    attribute = extension.attributes.get(name)
+    if attribute is None:
+        return None
+    sub_attribute = attribute.sub_attributes.get(sub_name)
+    if dot and sub_attribute is None:
+        return None
+    return AttributePath(extension.urn, attribute, sub_attribute)
 
 
 def _spellings(core_urn: str, top_level: Sequence[AttributePath]) -> dict[str, AttributePath]:

@@ -238,10 +238,10 @@ READERS: Final[Mapping[str, Reader]] = {
     ),
     "a path": _of_text(lambda text: paths.parse(USER, text), BODY // 4),
     "attributes": _of_text(
-        lambda text: projection.parse.__wrapped__(USER, text, None), projection.MAX_LENGTH
+        lambda text: projection.parse_uncached(USER, text, None), projection.MAX_LENGTH
     ),
     "excluded attributes": _of_text(
-        lambda text: projection.parse.__wrapped__(USER, None, text), projection.MAX_LENGTH
+        lambda text: projection.parse_uncached(USER, None, text), projection.MAX_LENGTH
     ),
     "paging": _of_text(_paging, BODY // 4),
     "a value in an error": _of_text(errors.describe, BODY // 4),

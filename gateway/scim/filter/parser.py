@@ -1,6 +1,6 @@
 """The recursive-descent parser for filters and for the value paths of a PATCH."""
 
-from typing import Final, NamedTuple
+from typing import Final, NamedTuple, Protocol
 
 from gateway.scim import values
 from gateway.scim.errors import ScimError, describe, invalid_filter, invalid_path
@@ -25,7 +25,18 @@ class ValuePath(NamedTuple):
     filter: Filter
 
 
-def parse(resource_type: ResourceType, text: str) -> Filter:
+class AttributeFinder(Protocol):
+    """Finds the attributes that a filter names: a resource type, or several."""
+
+    @property
+    def name(self) -> str:
+        """The name for messages."""
+
+    def find(self, text: str) -> AttributePath | None:
+        """Find an attribute by its name."""
+
+
+def parse(resource_type: AttributeFinder, text: str) -> Filter:
     """Parse a filter; refuses an invalid one (invalidFilter, with the position of the error)."""
     parser = _Parser(resource_type, text)
     tree = parser.disjunction()
@@ -49,7 +60,7 @@ class _Parser:
         "_tokens",
     )
 
-    def __init__(self, resource_type: ResourceType, text: str) -> None:
+    def __init__(self, resource_type: AttributeFinder, text: str) -> None:
         if len(text) > MAX_LENGTH:
             raise invalid_filter(
                 f"The filter is {len(text)} characters long; send at most {MAX_LENGTH}."

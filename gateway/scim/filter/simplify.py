@@ -7,12 +7,12 @@ usersvc is not called when the result is known.
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Final
 
 from gateway.scim import filter as filters
 from gateway.scim.errors import ScimError
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
+from gateway.scim.filter.parser import AttributeFinder
 from gateway.scim.schema import AttributePath, ResourceType
 
 SimplifiedFilter = Filter | bool
@@ -96,7 +96,7 @@ def _schemas(resource_type: ResourceType, compare: Compare) -> SimplifiedFilter:
     simplified: list[SimplifiedFilter] = [_names(compare, resource_type.schema.urn)]
     for extension in resource_type.extensions:
         if _names(compare, extension.urn):
-            own = [path for path in resource_type.top_level if path.extension == extension.urn]
+            own = resource_type.extension_paths(extension.urn)
             simplified.append(_any(Present(path) for path in own))
     return _any(simplified)
 
@@ -105,29 +105,19 @@ def _names(compare: Compare, urn: str) -> bool:
     return filters.matches(compare, {"schemas": [urn]})
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class _CombinedType(ResourceType):
-    """A type that also finds the attributes of other types in a filter."""
+@dataclass(frozen=True, slots=True)
+class _CombinedType:
+    """Finds the attributes of several types in a filter; the first type has precedence."""
 
-    others: tuple[ResourceType, ...] = ()
+    types: tuple[ResourceType, ...]
+    name: str = "This server"
 
     def find(self, text: str) -> AttributePath | None:
-        own = ResourceType.find(self, text)
-        if own is not None:
-            return own
-        found = (other.find(text) for other in self.others)
+        found = (each.find(text) for each in self.types)
         return next((path for path in found if path is not None), None)
 
 
-@lru_cache(maxsize=64)
-def _combined_type(resource_type: ResourceType, others: tuple[ResourceType, ...]) -> ResourceType:
-    if not others:
-        return resource_type
-    return _CombinedType(
-        name="This server",
-        endpoint=resource_type.endpoint,
-        description=resource_type.description,
-        schema=resource_type.schema,
-        extensions=resource_type.extensions,
-        others=others,
-    )
+def _combined_type(
+    resource_type: ResourceType, others: tuple[ResourceType, ...]
+) -> AttributeFinder:
+    return _CombinedType((resource_type, *others)) if others else resource_type

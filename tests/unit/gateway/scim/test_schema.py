@@ -1,8 +1,12 @@
 """Resource types: attribute lookup, custom extensions, and the discovery documents."""
 
+import gc
+import weakref
+
 import pytest
 
-from gateway.scim import schema
+from gateway.scim import projection, schema
+from gateway.scim.filter import simplify
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
 
 
@@ -81,6 +85,75 @@ def test_custom_extension_does_not_take_over_an_existing_name():
 
     assert str(user.find("title")) == "title"
     assert str(user.find("department")) == f"{ENTERPRISE_USER_URN}:department"
+
+
+DOTTED = {
+    "id": "urn:acme:2.0",
+    "name": "Dotted",
+    "attributes": [
+        {
+            "name": "Office",
+            "type": "complex",
+            "subAttributes": [{"name": "City", "type": "string"}],
+        },
+        {"name": "size", "type": "integer"},
+        {"name": "name", "type": "string"},
+    ],
+}
+
+
+def test_custom_attributes_are_found_by_the_spellings_of_standard_ones():
+    custom = [schema.Schema.from_document(each) for each in (SHOES, DOTTED)]
+    user = USER.with_extension(*custom)
+
+    expected = schema._spellings(USER_URN, list(user.top_level))
+
+    assert {spelling: user.find(spelling) for spelling in expected} == expected
+    assert "office.city" in expected
+    assert "urn:acme:2.0.office.city" in expected
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "office.size",
+        "name.city",
+        "title.size",
+        "urn:acme:2.0",
+        "urn:acme:2.0:office.city.name",
+        "urn:acme:2.0:nope",
+        "urn:acme:2:size",
+        ":size",
+        ".size",
+        ":",
+        ".",
+    ],
+)
+def test_unknown_custom_attribute_is_not_found(name):
+    user = USER.with_extension(*map(schema.Schema.from_document, (SHOES, DOTTED)))
+    assert user.find(name) is None
+
+
+def test_schema_reads_its_document_when_it_is_needed():
+    read = []
+    shoes = schema.Schema.from_document(SHOES, read_document=lambda: read.append(1) or SHOES)
+
+    assert (read, shoes.document, read) == ([1], SHOES, [1])
+
+
+def test_no_cache_keeps_the_type_of_an_organization():
+    def read_document():
+        return SHOES
+
+    shoes = weakref.ref(read_document)
+    user = USER.with_extension(schema.Schema.from_document(SHOES, "", read_document))
+    projection.parse(user, "size", None)
+    projection.parse(user, None, None)
+    simplify.parse([user, GROUP], "size eq 1")
+
+    del user, read_document
+    gc.collect()
+    assert shoes() is None
 
 
 def test_adding_an_extension_does_not_change_the_original_type():
