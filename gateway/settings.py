@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from chassis.config.settings import Address, CertificateFiles, Environment
+from gateway.api.resource_types import MAX_BYTES
 from gateway.http.connections import ADDRESS_DIVISOR, MAX_CONNECTIONS
 from gateway.limits.rate_limiter import Rate
 from gateway.web.page_limits import PageLimits
@@ -20,6 +21,7 @@ RATE: Final = Rate(100, 500)
 """The rate of one organization: four times the rate that Entra requires of a SCIM endpoint."""
 MAX_REQUESTS: Final = 64
 UNKNOWN_KEYS: Final = 30
+SCHEMA_CACHE_MIB: Final = MAX_BYTES // (1024 * 1024)
 PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), max_concurrent=16)
 """An open page of the log requests new entries every 4 seconds."""
 
@@ -60,6 +62,8 @@ class Settings:
     unknown_keys: int = UNKNOWN_KEYS
     """The most different unknown keys that an address may send in a burst."""
     pages: PageLimits = PAGES
+    schema_cache_mib: int = SCHEMA_CACHE_MIB
+    """The memory for cached custom schemas, in MiB."""
 
     @property
     def tenant_url(self) -> str:
@@ -105,6 +109,7 @@ def read(variables: Mapping[str, str]) -> Settings:
             _rate(environment, "SIGN_IN", PAGES.address),
             environment.integer("MAX_PAGES", PAGES.max_concurrent, 2, 10_000),
         ),
+        schema_cache_mib=environment.integer("SCHEMA_CACHE_MIB", SCHEMA_CACHE_MIB, 1, 10_000),
     )
     environment.check()
     return settings

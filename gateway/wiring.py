@@ -75,13 +75,14 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
         exit_stack.callback(guards.worker.close)
-        app = Assembly(settings, channels, guards, exit_stack, logger).application(metrics)
+        assembly = Assembly(settings, channels, guards, exit_stack, logger)
+        app = assembly.application(metrics)
         tasks.observe(metrics)
         exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(
             app, logger, guards.connections, guards.early_rejector, heads=guards.heads, tasks=tasks
         )
-        async with _background_tasks(channels, guards, logger, tasks):
+        async with _background_tasks(channels, guards, assembly.resource_types, logger, tasks):
             try:
                 await runner.listen(settings.listen)
                 await stop.wait()
@@ -165,6 +166,9 @@ class Assembly:
         self._guards = guards
         self._exit_stack = exit_stack
         self._log = log
+        self.resource_types = ResourceTypes(
+            SchemaClient(channels.users), settings.schema_cache_mib * 1024 * 1024
+        )
 
     def application(self, metrics: Metrics) -> web.Application:
         """The HTTP application, with metrics and traces if they are enabled."""
@@ -187,6 +191,7 @@ class Assembly:
         if settings.admin is not None:
             measure(app, PREFIX, metrics)
             self._guards.cache.observe(metrics)
+            self.resource_types.observe(metrics)
             self._guards.observe(metrics)
         if channels.traces is not None:
             trace(app, PREFIX, channels.traces)
@@ -203,7 +208,7 @@ class Assembly:
         return ScimEndpoint(
             table,
             self._guards.authenticator,
-            ResourceTypes(SchemaClient(self._channels.users)),
+            self.resource_types,
             self._settings.tenant_url,
             log=self._log,
             refusal_log=self._guards.refusal_log,
@@ -247,13 +252,18 @@ class Assembly:
 
 @asynccontextmanager
 async def _background_tasks(
-    channels: Channels, guards: Guards, log: Logger, tasks: Supervisor
+    channels: Channels,
+    guards: Guards,
+    resource_types: ResourceTypes,
+    log: Logger,
+    tasks: Supervisor,
 ) -> AsyncIterator[None]:
-    """Run the key watch and the log of refused requests until the last request is done."""
+    """Run the watches and the log of refused requests until the last request is done."""
     drained = asyncio.Event()
     key_watch = tasks.start(
         "key watch", lambda: watch_keys(channels.key_stub, log, guards.cache, guards.failed_auth)
     )
+    schema_watch = tasks.start("schema watch", lambda: resource_types.watch(log))
     writer = tasks.start(
         "refusal log", lambda: guards.refusal_log.write(drained), drain_event=drained
     )
@@ -261,4 +271,5 @@ async def _background_tasks(
         yield
     finally:
         await key_watch.end()
+        await schema_watch.end()
         await writer.end()

@@ -20,6 +20,7 @@ from cloudacademy.users.v1 import (
 from chassis.clock import Clock, system_clock
 from chassis.concurrency.notifier import Notifier
 from chassis.concurrency.supervisor import Supervisor
+from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
@@ -46,14 +47,16 @@ from usersvc.store.groups import GroupStore
 from usersvc.store.idempotency import CreateRequestStore
 from usersvc.store.identities import DeletedIdentityStore
 from usersvc.store.listing.lists import Lists
+from usersvc.store.schemas import CHANNEL as SCHEMA_CHANNEL
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.sessions import SessionStore
 from usersvc.store.users import UserStore
 
 NAME: Final = "usersvc"
-FEED_CONNECTIONS: Final = 4
-"""One connection for LISTEN. The others serve change streams and snapshots, so that these cannot
-exhaust the pool that serves all other calls."""
+FEED_CONNECTIONS: Final = 5
+"""Two connections for LISTEN: changes, and changes of schemas. The others serve change streams and
+snapshots, so that these cannot exhaust the pool that serves all other calls."""
+SCHEMA_HEARTBEAT_SECONDS: Final = 1.0  # the contract says 2; the rest is for the statement
 
 
 async def serve(
@@ -82,6 +85,7 @@ async def serve(
         metrics, notifier = Metrics(), Notifier()
         stores = Stores.on(database, feed_database, notifier)
         feed = ChangeFeed(stores.changes, Listener(feed_database), notifier, clock, log)
+        schemas = NotificationFeed(feed_database, SCHEMA_CHANNEL, SCHEMA_HEARTBEAT_SECONDS, log)
         server = Server(
             settings.server,
             CALLERS,
@@ -97,10 +101,14 @@ async def serve(
         )
         for component in (database, tasks, feed):
             component.observe(metrics)
+        metrics.gauge("schema_watch_streams", "Open WatchSchemas streams.", lambda: schemas.streams)
         _add_batched_services(server, stores, clock, stop)
+        servicer = SchemaServicer(stores.schemas, schemas, clock)
+        schemas_pb2_grpc.add_SchemaServiceServicer_to_server(servicer, server.grpc)
         _add_services(server, stores, feed, clock, random_bytes)
         retention_steps = _retention_steps(stores)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
+        tasks.start("schema changes", lambda: schemas.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
         tasks.start(
             "retention", lambda: run_retention(retention_steps, clock, log, stop), drain_event=stop
@@ -154,8 +162,6 @@ def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: St
 def _add_services(
     server: Server, stores: Stores, feed: ChangeFeed, clock: Clock, random_bytes: RandomBytes
 ) -> None:
-    schemas = SchemaServicer(stores.schemas, clock)
-    schemas_pb2_grpc.add_SchemaServiceServicer_to_server(schemas, server.grpc)
     sessions = SessionServicer(stores.sessions, clock, random_bytes)
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
     changes = ChangeServicer(feed, stores.changes)

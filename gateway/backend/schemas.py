@@ -7,6 +7,7 @@ from cloudacademy.users.v1 import schemas_pb2 as pb
 from cloudacademy.users.v1 import schemas_pb2_grpc
 
 from gateway.backend.client import Origin, call
+from gateway.backend.watch import Stream
 
 
 class SchemaClient:
@@ -22,3 +23,7 @@ class SchemaClient:
         """Read all schemas of an organization."""
         response = await call(self._stub.ListSchemas, request, origin)
         return response.schemas
+
+    def watch(self) -> Stream[pb.WatchSchemasResponse]:
+        """Follow the changes of schemas of all organizations."""
+        return self._stub.WatchSchemas(pb.WatchSchemasRequest())

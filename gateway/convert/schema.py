@@ -1,6 +1,6 @@
 """Converts an organization's custom schemas to schema documents (RFC 7643 section 7)."""
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from typing import Any, Final
 
 from cloudacademy.users.v1 import schemas_pb2 as pb
@@ -29,10 +29,19 @@ _RETURNED: Final = {
 }
 
 
-def to_user_type(schemas: Iterable[pb.Schema]) -> ResourceType:
-    """The User type of an organization: USER itself if it has no custom schemas."""
-    custom = [Schema.from_document(to_document(each), f"{each.urn}:") for each in schemas]
-    return USER.with_extension(*custom) if custom else USER
+def to_user_type(schemas: Sequence[bytes]) -> ResourceType:
+    """The User type of an organization from its serialized schemas: USER itself without any."""
+    return USER.with_extension(*map(_to_schema, schemas)) if schemas else USER
+
+
+def _to_schema(serialized: bytes) -> Schema:
+    """Compile a schema, which keeps its serialized form: the document takes ten times as much."""
+
+    def read_document() -> dict[str, Any]:
+        return to_document(pb.Schema.FromString(serialized))
+
+    document = read_document()
+    return Schema.from_document(document, f"{document['id']}:", read_document)
 
 
 def to_document(schema: pb.Schema) -> dict[str, Any]:

@@ -58,4 +58,5 @@ def test_only_gateway_authenticates_and_writes_users_and_groups():
         if method.startswith(WRITES)
     }
     gateway_only = {"Authenticate": keys["Authenticate"], "WatchKeys": keys["WatchKeys"]} | written
+    gateway_only["WatchSchemas"] = USERSVC["cloudacademy.users.v1.SchemaService"]["WatchSchemas"]
     assert {method: {"gateway"} for method in gateway_only} == gateway_only

@@ -31,6 +31,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "GetSchema": _OPERATED | {"search"},
         "ListSchemas": _OPERATED | {"search"},
         "DeleteSchema": _OPERATED,
+        "WatchSchemas": _GATEWAY,
     },
     # Each call of the stream is authorized by itself.
     "cloudacademy.batch.v1.BatchService": {"StreamCalls": _GATEWAY},

@@ -1,14 +1,16 @@
 """The servicer of SchemaService."""
 
+from collections.abc import AsyncIterator
 from typing import Any, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
 
 from chassis.clock import Clock
+from chassis.database.notifications import NotificationFeed
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import schemas
-from usersvc.rpc.convert.schema import from_schema, to_schema
+from usersvc.rpc.convert.schema import from_event, from_schema, reset_event, to_schema
 from usersvc.store.schemas import SchemaStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -17,8 +19,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
     """Converts requests to domain values, calls the store, and converts the results to messages."""
 
-    def __init__(self, store: SchemaStore, clock: Clock) -> None:
+    def __init__(self, store: SchemaStore, feed: NotificationFeed, clock: Clock) -> None:
         self._store = store
+        self._feed = feed
         self._clock = clock
 
     async def CreateSchema(  # noqa: N802 - the name in the proto file
@@ -53,6 +56,16 @@ class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         await self._store.delete(organization_id, _urn(request.urn))
         return schemas_pb2.DeleteSchemaResponse()
+
+    async def WatchSchemas(  # noqa: N802
+        self, request: schemas_pb2.WatchSchemasRequest, context: Context
+    ) -> AsyncIterator[schemas_pb2.WatchSchemasResponse]:
+        """Stream the organizations whose schemas change."""
+        # Subscribe first, so that changes after `reset` are not lost.
+        with self._feed.subscribe() as subscription:
+            yield reset_event()
+            async for event in subscription.events():
+                yield from_event(event)
 
 
 def _urn(text: str) -> str:

@@ -14,6 +14,9 @@ from usersvc.domain import schemas
 from usersvc.domain.errors import SCHEMA_IN_USE, SCHEMA_NOT_FOUND
 from usersvc.domain.schemas import Attribute, Mutability, OwnedSchema, Returned, Schema, Type
 
+CHANNEL: Final = "usersvc_schema"
+"""The NOTIFY channel of changes of schemas, for all replicas of this service."""
+
 Row = Any  # asyncpg is untyped
 
 
@@ -38,6 +41,7 @@ class SchemaStore:
                 organization_id, schema.urn, schema.name, schema.description or None,
                 _attributes_json(schema.attributes), now,
             )  # fmt: skip
+            await _announce_change(db, organization_id)
         return OwnedSchema(organization_id, schema, now)
 
     async def get(self, organization_id: UUID, urn: str) -> OwnedSchema:
@@ -67,6 +71,15 @@ class SchemaStore:
                 "DELETE FROM schemas WHERE organization_id = $1 AND urn = $2",
                 organization_id, known,
             )  # fmt: skip
+            await _announce_change(db, organization_id)
+
+
+async def _announce_change(db: asyncpg.Connection, organization_id: UUID) -> None:
+    """Notify every replica when the transaction is committed.
+
+    NOTIFY serializes commits, which is acceptable for these rare writes.
+    """
+    await db.execute("SELECT pg_notify($1, $2)", CHANNEL, str(organization_id))
 
 
 async def lock(

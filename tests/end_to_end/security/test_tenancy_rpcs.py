@@ -55,6 +55,7 @@ ACROSS = {
     "OrganizationService.ListOrganizations": "for operators",
     "KeyService.Authenticate": "the key determines the organization: keysvc/test_authenticate.py",
     "KeyService.WatchKeys": "sends gateways only ids",
+    "SchemaService.WatchSchemas": "sends gateways only ids",
     "SsoService.FindSsoConnection": "finds the organization of an e-mail domain before sign-in",
     "BatchService.StreamCalls": "carries other calls: the test also sends each call through it",
 }

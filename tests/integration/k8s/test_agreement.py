@@ -382,7 +382,8 @@ def test_listen_connections_bypass_pooler(name):
     sources = "".join(path.read_text() for path in (ROOT / name).rglob("*.py"))
     variables = environment(find("us", "Deployment", name, REGIONS["us"]), "us", REGIONS["us"])
 
-    assert (".add_listener(" in sources) == (f"{name.upper()}_DATABASE_LISTEN_URL" in variables)
+    listens = ".add_listener(" in sources or "NotificationFeed(" in sources
+    assert listens == (f"{name.upper()}_DATABASE_LISTEN_URL" in variables)
 
 
 @pytest.mark.parametrize("overlay", ["us", "eu"])

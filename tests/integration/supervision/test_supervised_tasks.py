@@ -9,8 +9,9 @@ from typing import Any
 import asyncpg
 import pytest
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
-from cloudacademy.users.v1 import changes_pb2, users_pb2
+from cloudacademy.users.v1 import changes_pb2, schemas_pb2, users_pb2
 from cloudacademy.users.v1.changes_pb2_grpc import ChangeServiceStub
+from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 
@@ -19,12 +20,13 @@ from chassis.concurrency.waiting import wait_for_event
 from chassis.database.notifications import NotificationFeed
 from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
+from gateway.api.resource_types import ResourceTypes
 from gateway.auth.key_cache import KeyCache
 from gateway.http.connections import Connections
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.store.keys import KeyStore
 from tests.support.chassis.echoes import until
-from tests.support.supervision.region import SERVICES, Region, Service, running_region
+from tests.support.supervision.region import SERVICES, URN, Region, Service, running_region
 from tests.support.usersvc.expired_changes import insert_expired_change
 from tests.support.waiting import eventually
 from usersvc.background.feed import ChangeFeed
@@ -101,6 +103,29 @@ async def revocation_reaches_a_watch(region: Region) -> None:
     await until(lambda: len(region.keysvc.logged("feed connected")) == 2)
     async with asyncio.timeout(20):
         await wait_for_revocation()
+
+
+async def schema_reaches_a_watch(region: Region) -> None:
+    async def heard() -> None:
+        async with region.channel(region.usersvc, "gateway") as channel:
+            watch = SchemaServiceStub(channel).WatchSchemas(schemas_pb2.WatchSchemasRequest())
+            async for event in watch:
+                if event.HasField("reset"):
+                    await region.create_schema(ORGANIZATION)
+                if event.HasField("organization_change"):
+                    return
+
+    await until(lambda: len(region.usersvc.logged("feed connected")) == 2)
+    async with asyncio.timeout(20):
+        await heard()
+
+
+async def schema_reaches_the_gateway(region: Region) -> None:
+    async def listed() -> bool:
+        return await region.request("GET", f"/Schemas/{URN}") == 200
+
+    await region.create_schema(region.organization_id)
+    await eventually(listed)
 
 
 async def use_is_written(region: Region) -> None:
@@ -215,6 +240,10 @@ CASES = [
         changes_are_followed, create_user, USERSVC,
     ),
     Case(
+        "usersvc", "schema changes", NotificationFeed, "_publish",
+        schema_reaches_a_watch, services=USERSVC,
+    ),
+    Case(
         "usersvc", "end of change streams", ChangeFeed, "end_streams_on",
         streams_end_with_the_process, services=USERSVC,
     ),
@@ -223,6 +252,7 @@ CASES = [
         old_changes_are_dropped, services=USERSVC,
     ),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
+    Case("gateway", "schema watch", ResourceTypes, "apply", schema_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case(

@@ -13,6 +13,8 @@ import grpc
 import pytest
 import structlog
 from cloudacademy.keys.v1 import keys_pb2, keys_pb2_grpc
+from cloudacademy.users.v1 import schemas_pb2
+from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
 from structlog.testing import LogCapture
 
 import chassis.concurrency.supervisor
@@ -30,6 +32,7 @@ from tests.support.chassis.authorities import Authority
 from tests.support.chassis.echoes import until
 
 SERVICES = ("keysvc", "usersvc", "gateway")
+URN = "urn:acme:2.0:Badge"
 
 
 @dataclass
@@ -171,6 +174,20 @@ class Region:
                 ),
                 timeout=10,
             )
+
+    async def create_schema(self, organization_id: str, urn: str = URN) -> None:
+        attribute = schemas_pb2.Attribute(name="color", type=schemas_pb2.Attribute.TYPE_STRING)
+        schema = schemas_pb2.Schema(urn=urn, name="Badge", attributes=[attribute])
+        async with self.channel(self.usersvc) as channel:
+            await SchemaServiceStub(channel).CreateSchema(
+                schemas_pb2.CreateSchemaRequest(organization_id=organization_id, schema=schema),
+                timeout=10,
+            )
+
+    async def delete_schema(self, organization_id: str, urn: str = URN) -> None:
+        request = schemas_pb2.DeleteSchemaRequest(organization_id=organization_id, urn=urn)
+        async with self.channel(self.usersvc) as channel:
+            await SchemaServiceStub(channel).DeleteSchema(request, timeout=10)
 
     async def authenticate(self) -> None:
         """Use the key, as a gateway does."""

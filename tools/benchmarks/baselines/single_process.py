@@ -17,6 +17,7 @@ from chassis import process
 from chassis.clock import system_clock
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.concurrency.notifier import Notifier
+from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
 from chassis.observability import log
 from gateway import settings as gateway_settings
@@ -45,7 +46,7 @@ from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.users import UserServicer
 from usersvc.store.groups import GroupStore
 from usersvc.store.listing.lists import Lists
-from usersvc.store.schemas import SchemaStore
+from usersvc.store.schemas import CHANNEL, SchemaStore
 from usersvc.store.users import UserStore
 
 
@@ -88,7 +89,8 @@ async def serve(stop: process.Stop) -> None:
         groups._stub = groups._unbatched_stub = Direct(
             GroupServicer(GroupStore(database, lists, notifier), system_clock)
         )
-        schema_client._stub = Direct(SchemaServicer(schemas, system_clock))
+        feed = NotificationFeed(database, CHANNEL, 1.0, logger)
+        schema_client._stub = Direct(SchemaServicer(schemas, feed, system_clock))
         key_stub = keys_pb2_grpc.KeyServiceStub(keys)
         cache: KeyCache[Caller] = KeyCache()
         failed_auth_limiter = FailedAuthLimiter(settings.unknown_keys)
