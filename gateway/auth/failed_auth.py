@@ -25,7 +25,7 @@ from gateway.limits.rejections import RejectedError, RejectReason, no_slot
 from gateway.scim.errors import ScimError
 
 MAX_REFUSALS: Final = 2_000
-MAX_VERIFIED: Final = 10_000
+MAX_VERIFIED: Final = 50_000
 MAX_LOOKUPS: Final = 64
 """The most concurrent lookups of tokens that this gateway never verified."""
 MAX_LOOKUPS_OF_SITE: Final = 16

@@ -21,7 +21,11 @@ keysvc sends a heartbeat every 250 ms. So a revoked key stops working within a s
 connection to keysvc is broken.
 """
 TTL_SECONDS: Final = 30.0  # so keysvc sees the use of a key about every half minute
-MAX_KEYS: Final = 10_000
+MAX_CONFIRMATIONS: Final = 50.0
+"""With more keys than `TTL_SECONDS` times this, entries live longer, so that a gateway confirms at
+most this many keys per second."""
+MAX_KEYS: Final = 50_000
+"""About 400 bytes each."""
 RECONNECT_SECONDS: Final = 0.2
 
 Value = TypeVar("Value")
@@ -47,6 +51,7 @@ class KeyCache(Generic[Value]):
         self._monotonic = monotonic
         self._max_keys = max_keys
         self._entries: OrderedDict[bytes, _Entry[Value]] = OrderedDict()
+        self._of_organization: dict[str, set[bytes]] = {}
         self._last_event = -MAX_SILENCE_SECONDS
         self._generation = 0
         self.hits = 0
@@ -98,32 +103,45 @@ class KeyCache(Generic[Value]):
         """Store a result of keysvc, unless keys changed after `generation` was read."""
         if generation != self._generation:
             return
+        self._remove(digest)
         self._entries[digest] = _Entry(value, organization_id, expire_time, self._monotonic())
-        self._entries.move_to_end(digest)
+        self._of_organization.setdefault(organization_id, set()).add(digest)
         if len(self._entries) > self._max_keys:
-            self._entries.popitem(last=False)
+            self._remove(next(iter(self._entries)))
 
     def apply(self, event: pb.WatchKeysResponse) -> None:
         """Apply an event of the watch: evict the entries that it may have changed."""
         self._last_event = self._monotonic()
         if event.HasField("reset"):
-            self._evict(lambda _: True)
+            self._generation += 1
+            self._entries.clear()
+            self._of_organization.clear()
         elif event.HasField("organization_change"):
+            self._generation += 1
             changed = event.organization_change.organization_id
-            self._evict(lambda entry: entry.organization_id == changed)
+            for digest in list(self._of_organization.get(changed, ())):
+                self._remove(digest)
 
     def _is_current(self, entry: _Entry[Value], now: datetime) -> bool:
         monotonic_now = self._monotonic()
         return (
             monotonic_now - self._last_event < MAX_SILENCE_SECONDS
-            and monotonic_now - entry.stored_at < TTL_SECONDS
+            and monotonic_now - entry.stored_at < self._ttl_seconds
             and (entry.expire_time is None or now < entry.expire_time)
         )
 
-    def _evict(self, is_evicted: Callable[[_Entry[Value]], bool]) -> None:
-        self._generation += 1
-        for digest in [digest for digest, entry in self._entries.items() if is_evicted(entry)]:
-            del self._entries[digest]
+    @property
+    def _ttl_seconds(self) -> float:
+        return max(TTL_SECONDS, len(self._entries) / MAX_CONFIRMATIONS)
+
+    def _remove(self, digest: bytes) -> None:
+        entry = self._entries.pop(digest, None)
+        if entry is None:
+            return
+        digests = self._of_organization[entry.organization_id]
+        digests.remove(digest)
+        if not digests:
+            del self._of_organization[entry.organization_id]
 
 
 class Listener(Protocol):

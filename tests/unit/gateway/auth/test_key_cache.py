@@ -5,7 +5,13 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from gateway.auth.key_cache import MAX_KEYS, MAX_SILENCE_SECONDS, TTL_SECONDS, KeyCache
+from gateway.auth.key_cache import (
+    MAX_CONFIRMATIONS,
+    MAX_KEYS,
+    MAX_SILENCE_SECONDS,
+    TTL_SECONDS,
+    KeyCache,
+)
 from tests.support.clocks import Clock
 
 NOW = datetime(2026, 1, 2, tzinfo=UTC)
@@ -97,6 +103,33 @@ def test_cached_key_expires_after_half_a_minute(cache, clock):
     cache.apply(HEARTBEAT)
 
     assert cache.get(b"digest", NOW) is None
+
+
+def test_keys_of_many_organizations_are_confirmed_at_a_bounded_rate(cache, clock):
+    """10,000 keys, each used all the time, would be 333 calls of keysvc per second."""
+    number = int(10 * TTL_SECONDS * MAX_CONFIRMATIONS)
+    for each in range(number):
+        cache.put(str(each).encode(), "caller", str(each), None, cache.generation())
+
+    clock.seconds += number / MAX_CONFIRMATIONS - 1.0
+    cache.apply(HEARTBEAT)
+    assert cache.get(b"0", NOW) == "caller"
+
+    clock.seconds += 1.0
+    cache.apply(HEARTBEAT)
+    assert cache.get(b"0", NOW) is None
+
+
+def test_change_drops_keys_that_were_stored_again(cache):
+    put(cache)
+    put(cache)
+    cache.put(b"digest", "caller", "initech", None, cache.generation())
+
+    cache.apply(change("acme"))
+    moved = cache.get(b"digest", NOW)
+    cache.apply(change("initech"))
+
+    assert (moved, cache.get(b"digest", NOW)) == ("caller", None)
 
 
 def test_full_key_cache_drops_the_oldest_key(cache):
