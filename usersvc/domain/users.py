@@ -109,6 +109,25 @@ class GroupMembership:
 
 
 @dataclass(frozen=True, slots=True)
+class GroupView:
+    """The groups to read with a user."""
+
+    max_groups: int | None = None
+    """A user in more groups is read without them. None means no limit."""
+    truncated: bool = False
+    """Whether a user in more groups is read with `max_groups` of them instead."""
+
+
+@dataclass(frozen=True, slots=True)
+class GroupList:
+    """The groups of a user, as far as they were read."""
+
+    groups: tuple[GroupMembership, ...] = ()
+    more: bool = False
+    """Whether the user is in more groups."""
+
+
+@dataclass(frozen=True, slots=True)
 class User:
     """A user of an organization. `version` grows with every change."""
 
@@ -118,7 +137,7 @@ class User:
     create_time: datetime
     update_time: datetime
     profile: Profile
-    groups: tuple[GroupMembership, ...] = ()
+    groups: GroupList = GroupList()
     """The user's groups. Empty unless the caller asked for groups."""
 
     @property

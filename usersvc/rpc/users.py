@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Any, Final, TypeAlias
+from typing import Any, TypeAlias
 
 import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
@@ -26,14 +26,12 @@ from usersvc.rpc.convert.listing import (
 )
 from usersvc.rpc.convert.lookup import from_batch, from_matches, to_ids, to_keys
 from usersvc.rpc.convert.request import clear_fields, to_create_request
-from usersvc.rpc.convert.user import from_user, reference, to_origin, to_profile
+from usersvc.rpc.convert.user import from_user, reference, to_group_view, to_origin, to_profile
 from usersvc.store.listing.extension_fields import with_extension_fields
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.users import UserStore
-
-WITH_GROUPS: Final = users_pb2.USER_VIEW_WITH_GROUPS
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 
@@ -72,9 +70,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         """Read one user."""
         organization_id = read_uuid("organization_id", request.organization_id)
         user_id = read_uuid("user_id", request.user_id)
-        user = await self._store.get(
-            organization_id, user_id, with_groups=request.view == WITH_GROUPS
-        )
+        user = await self._store.get(organization_id, user_id, to_group_view(request))
         message = from_user(user)
         omitted = omitted_bytes(message, _max_bytes(request))
         return users_pb2.GetUserResponse(
@@ -87,9 +83,10 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         """Read several users by their ids."""
         organization_id = read_uuid("organization_id", request.organization_id)
         ids = to_ids(request)
+        view = to_group_view(request)
         found = await self._store.by_ids(organization_id, ids)
-        if request.view == WITH_GROUPS:
-            found = await self._store.with_groups(found)
+        if view is not None:
+            found = await self._store.with_groups(found, view)
         return from_batch(ids, found)
 
     async def LookupUsers(  # noqa: N802
@@ -98,10 +95,12 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         """Find users by their user names and external ids."""
         organization_id = read_uuid("organization_id", request.organization_id)
         keys = to_keys(request)
+        view = to_group_view(request)
         matches = await self._store.by_keys(organization_id, keys)
-        if request.view == WITH_GROUPS:
+        if view is not None:
             users = [user for match in matches for user in match.users]
-            with_groups = {user.user_id: user for user in await self._store.with_groups(users)}
+            read = await self._store.with_groups(users, view)
+            with_groups = {user.user_id: user for user in read}
             matches = [
                 replace(match, users=tuple([with_groups[user.user_id] for user in match.users]))
                 for match in matches
@@ -114,13 +113,14 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         """Read a page of users."""
         resource = await self._resource(request)
         query, digest = to_query(request, resource)
+        view = to_group_view(request)
         response = users_pb2.ListUsersResponse()
         total = None
         if not request.omit_users:
             page = await self._store.list(query, resource)
             found: Sequence[User] = page.items
-            if request.view == WITH_GROUPS:
-                found = await self._store.with_groups(found)
+            if view is not None:
+                found = await self._store.with_groups(found, view)
             messages = [from_user(user) for user in found]
             limit = _max_bytes(request)
             omitted = omitted_bytes(messages[0], limit) if messages else 0
@@ -146,6 +146,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         user_id = read_uuid("user.id", request.user.id)
         if not request.update_mask.paths:
             raise InvalidField("update_mask", "must name at least one field")
+        view = to_group_view(request)
         change = _Change(
             new=to_profile(request.user),
             mask=tuple(request.update_mask.paths),
@@ -165,8 +166,8 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
             origin=origin,
             validate_only=request.validate_only,
         )
-        if request.view == WITH_GROUPS:
-            (user,) = await self._store.with_groups([user])
+        if view is not None:
+            (user,) = await self._store.with_groups([user], view)
         return _update_response(request, user)
 
     async def _write_unlocked(

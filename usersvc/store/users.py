@@ -23,7 +23,7 @@ from usersvc.domain.filters import Filter, Page, Query
 from usersvc.domain.idempotency import CreateRequest
 from usersvc.domain.lookups import Match, UserKey, key_in_query
 from usersvc.domain.schemas import Schema
-from usersvc.domain.users import GroupMembership, Profile, User
+from usersvc.domain.users import GroupList, GroupView, Profile, User
 from usersvc.store import idempotency, identities, lookups, memberships
 from usersvc.store import schemas as schema_store
 from usersvc.store.id_lookups import look_up
@@ -34,7 +34,8 @@ from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
 
 DecideProfile: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """Returns the new profile of a user, given the user and the schemas of the user's extensions."""
-Groups: TypeAlias = tuple[GroupMembership, ...]
+GroupScope: TypeAlias = tuple[UUID, GroupView]
+"""An organization, and the groups to read with its users."""
 
 CONSTRAINTS: Final[Constraints] = {
     "users_user_name_key": lambda user_name: Refusal(USER_NAME_TAKEN, user_name),
@@ -100,10 +101,14 @@ class UserStore:
         async with self._database.connection() as db:
             return await lookups.by_keys(db, organization_id, keys)
 
-    async def get(self, organization_id: UUID, user_id: UUID, *, with_groups: bool = False) -> User:
-        """Read a user. Refuses USER_NOT_FOUND."""
-        reads = self._with_groups if with_groups else self._users
-        user = await reads.get(organization_id, user_id)
+    async def get(
+        self, organization_id: UUID, user_id: UUID, groups: GroupView | None = None
+    ) -> User:
+        """Read a user, with `groups` if given. Refuses USER_NOT_FOUND."""
+        if groups is None:
+            user = await self._users.get(organization_id, user_id)
+        else:
+            user = await self._with_groups.get((organization_id, groups), user_id)
         if user is None:
             raise Refusal(USER_NOT_FOUND, user_id)
         return user
@@ -129,45 +134,49 @@ class UserStore:
     ) -> Mapping[UserKey, Match]:
         return {match.key: match for match in await self.by_keys(organization_id, keys)}
 
-    async def _one_with_groups(self, organization_id: UUID, user_id: UUID) -> User | None:
+    async def _one_with_groups(self, scope: GroupScope, user_id: UUID) -> User | None:
+        organization_id, view = scope
         async with self._database.connection() as db:
             row = await db.fetchrow(_SELECT_ONE_AND_WHETHER_IN_GROUPS, organization_id, user_id)
         if row is None:
             return None
         user = user_rows.user(row)
         if row["in_groups"]:
-            (user,) = await self.with_groups([user])
+            (user,) = await self.with_groups([user], view)
         return user
 
     async def _many_with_groups(
-        self, organization_id: UUID, user_ids: Sequence[UUID]
+        self, scope: GroupScope, user_ids: Sequence[UUID]
     ) -> Mapping[UUID, User | None]:
+        organization_id, view = scope
         async with self._database.connection() as db:
             rows = await db.fetch(_SELECT_SOME_AND_WHETHER_IN_GROUPS, organization_id, user_ids)
         found = {row["user_id"]: user_rows.user(row) for row in rows}
         members = [found[row["user_id"]] for row in rows if row["in_groups"]]
-        found |= {user.user_id: user for user in await self.with_groups(members)}
+        found |= {user.user_id: user for user in await self.with_groups(members, view)}
         return dict.fromkeys(user_ids) | found
 
-    async def with_groups(self, users: Sequence[User]) -> Sequence[User]:
+    async def with_groups(self, users: Sequence[User], view: GroupView) -> Sequence[User]:
         """Users of one organization with the groups they are in, read by one statement."""
-        if len(users) == 1:
-            groups = await self._groups.get(users[0].organization_id, users[0].user_id)
-            return [replace(users[0], groups=groups)]
         if not users:
             return users
-        found = await self._groups_of(users[0].organization_id, [user.user_id for user in users])
+        scope = (users[0].organization_id, view)
+        if len(users) == 1:
+            groups = await self._groups.get(scope, users[0].user_id)
+            return [replace(users[0], groups=groups)]
+        found = await self._groups_of(scope, [user.user_id for user in users])
         return [replace(user, groups=found[user.user_id]) for user in users]
 
-    async def _groups_of_one(self, organization_id: UUID, user_id: UUID) -> Groups:
-        return (await self._groups_of(organization_id, [user_id]))[user_id]
+    async def _groups_of_one(self, scope: GroupScope, user_id: UUID) -> GroupList:
+        return (await self._groups_of(scope, [user_id]))[user_id]
 
     async def _groups_of(
-        self, organization_id: UUID, user_ids: Sequence[UUID]
-    ) -> Mapping[UUID, Groups]:
+        self, scope: GroupScope, user_ids: Sequence[UUID]
+    ) -> Mapping[UUID, GroupList]:
+        organization_id, view = scope
         async with self._database.connection() as db:
-            found = await memberships.by_users(db, organization_id, user_ids)
-        return {user_id: found.get(user_id, ()) for user_id in user_ids}
+            found = await memberships.by_users(db, organization_id, user_ids, view)
+        return {user_id: found.get(user_id, GroupList()) for user_id in user_ids}
 
     async def write(
         self,

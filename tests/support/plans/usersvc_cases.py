@@ -82,6 +82,15 @@ def updated(new_name: str, *, loses_administrator: bool = False) -> Callable[...
     return arguments
 
 
+def groups_of(users: int, max_groups: int | None = None) -> Callable[[Organization], Arguments]:
+    return lambda o: (o.id, o.user_ids(users), max_groups, False)
+
+
+def groups_of_12(max_groups: int, *, truncated: bool = False) -> Callable[..., Arguments]:
+    """The groups of a user who is in all groups: 10 in the small organization."""
+    return lambda o: (o.id, [o.user_id(12)], max_groups, truncated)
+
+
 USER_CASES: Final = (
     Case("users._SELECT_ONE", user(9), 10),
     Case("users._SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 20),
@@ -110,8 +119,12 @@ USER_CASES: Final = (
         lambda o: (o.id, [f"external-{n}" for n in range(1, 1001)], 11),
         4_600,
     ),
-    Case("memberships._BY_USERS", some_users(1), 40),
-    Case("memberships._BY_USERS", some_users(100), 1_800, "100 users"),
+    Case("memberships._BY_USERS", groups_of(1), 40),
+    Case("memberships._BY_USERS", groups_of(100), 1_800, "100 users"),
+    Case("memberships._BY_USERS", groups_of(100, 200), 1_800, "100 users, limited"),
+    Case("memberships._BY_USERS", groups_of_12(5), 25, "more groups than the limit"),
+    Case("memberships._BY_USERS", groups_of_12(200), 75, "more groups than 200"),
+    Case("memberships._BY_USERS", groups_of_12(200, truncated=True), 1_100, "200 of more groups"),
     Case("identities._LOCK_HOLDERS", lambda o: (o.id, "object-11"), 20),
     Case("identities._LOCK_SAME_NAME", lambda o: (o.id, o.user_name(9)), 10),
     Case("identities._REMEMBER_DELETED", user(11, ["a", "b"], NOW), 45),
@@ -482,6 +495,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "listing.keys._ids 2": _PART,
     "listing.keys._ids 3": _PART,
     "listing.user_fields._WITH_ADDRESS": _PART,
+    "memberships._GROUPS_OF_USER": _PART,
     "listing.lists.Lists._custom_plans": _NO_ROWS,
     "lookups._by_keys": _PART,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",

@@ -52,8 +52,8 @@ ALTER TABLE users ENABLE TRIGGER USER;
 INSERT INTO user_email (organization_id, address_hash, user_id)
 SELECT organization_id, address_hash(name), id FROM person ORDER BY 1, 2;
 
--- Everybody but user 7 is in group 1, and in one of the groups after 3. Group 2 contains group 3,
--- and group 3 the others.
+-- Everybody but user 7 is in group 1, and in one of the groups after 3. User 12 is in all groups.
+-- Group 2 contains group 3, and group 3 the others.
 INSERT INTO groups (organization_id, group_id, create_time, update_time, display_name, external_id)
 SELECT organization_id, pg_temp.id('0c', organization, number), '2026-01-01Z',
        '2026-01-01Z'::timestamptz + number * interval '1 s', 'Group ' || number,
@@ -62,7 +62,11 @@ SELECT organization_id, pg_temp.id('0c', organization, number), '2026-01-01Z',
 INSERT INTO group_users (organization_id, group_id, user_id)
 SELECT organization_id, pg_temp.id('0c', organization, each), id
   FROM person, LATERAL (VALUES (1), (4 + number % (groups - 3))) AS group_number (each)
- WHERE number <> 7;
+ WHERE number NOT IN (7, 12);
+INSERT INTO group_users (organization_id, group_id, user_id)
+SELECT organization_id, pg_temp.id('0c', organization, group_number), id
+  FROM person, generate_series(1, groups) AS group_number
+ WHERE number = 12;
 INSERT INTO group_groups (organization_id, group_id, member_group_id)
 SELECT organization_id, pg_temp.id('0c', organization, least(3, number - 1)),
        pg_temp.id('0c', organization, number)

@@ -17,12 +17,14 @@ from usersvc.domain.users import (
     NO_NAME,
     Address,
     EnterpriseUser,
+    GroupView,
     Name,
     Profile,
     TypedValue,
     User,
 )
 from usersvc.rpc.convert.extension import from_extensions, to_extensions
+from usersvc.rpc.convert.listing import not_negative
 
 KEY_ID_KEY: Final = "x-key-id"
 MAX_REQUEST_ID: Final = 100
@@ -37,6 +39,21 @@ def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
         request_id=str(metadata.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
         key_id=UUID(key_id) if is_uuid(key_id) else None,
     )
+
+
+def to_group_view(
+    request: users_pb2.GetUserRequest
+    | users_pb2.BatchGetUsersRequest
+    | users_pb2.LookupUsersRequest
+    | users_pb2.ListUsersRequest
+    | users_pb2.UpdateUserRequest,
+) -> GroupView | None:
+    """The groups to return with users; None means no groups. Refuses InvalidField."""
+    max_groups = not_negative("max_groups", request.max_groups)
+    if request.view != users_pb2.USER_VIEW_WITH_GROUPS:
+        return None
+    truncated = isinstance(request, users_pb2.GetUserRequest) and request.truncate_groups
+    return GroupView(max_groups or None, truncated)
 
 
 def to_profile(user: users_pb2.User) -> Profile:
@@ -164,8 +181,9 @@ def from_user(user: User) -> users_pb2.User:
             users_pb2.GroupMembership(
                 group_id=str(group.group_id), display_name=group.display_name, direct=group.direct
             )
-            for group in user.groups
+            for group in user.groups.groups
         ],
+        more_groups=user.groups.more,
     )
 
 

@@ -18,6 +18,7 @@ from tests.support.usersvc.group_calls import create_group
 from tests.support.usersvc.user_calls import ACME, GLOBEX, NOBODY, create
 from tests.support.waiting import quiescent
 from usersvc.domain.errors import USER_NOT_FOUND
+from usersvc.domain.users import GroupView
 from usersvc.store.listing.lists import Lists
 from usersvc.store.users import UserStore
 
@@ -45,11 +46,11 @@ async def store(users_url: str, recorder: StatementRecorder) -> AsyncIterator[Us
 
 
 async def read_names(
-    store: UserStore, *requests: tuple[str, str], with_groups: bool = False
+    store: UserStore, *requests: tuple[str, str], groups: GroupView | None = None
 ) -> list[Any]:
     """The user names, or exceptions, that concurrent reads return."""
     reads = (
-        store.get(UUID(organization_id), UUID(user_id), with_groups=with_groups)
+        store.get(UUID(organization_id), UUID(user_id), groups)
         for organization_id, user_id in requests
     )
     found = await asyncio.gather(*reads, return_exceptions=True)
@@ -85,9 +86,9 @@ async def test_shared_reads_with_groups_load_all_groups_in_one_statement(
     people = [await create(users, f"u{number}@corp.test") for number in range(5)]
     groups = GroupServiceStub(channel)
     await create_group(groups, "Staff", [people[3].id, people[4].id])
-    reads = (store.get(UUID(ACME), UUID(each.id), with_groups=True) for each in people)
+    reads = (store.get(UUID(ACME), UUID(each.id), GroupView()) for each in people)
     found = await asyncio.gather(*reads)
-    assert [[group.display_name for group in user.groups] for user in found] == [
+    assert [[group.display_name for group in user.groups.groups] for user in found] == [
         [],
         [],
         [],
@@ -95,6 +96,22 @@ async def test_shared_reads_with_groups_load_all_groups_in_one_statement(
         ["Staff"],
     ]
     assert len(recorder.statements) == 3
+
+
+async def test_shared_reads_apply_the_group_limit_of_each_caller(users, groups, store, recorder):
+    people = [await create(users, f"u{number}@corp.test") for number in range(4)]
+    for name in ("Staff", "Office"):
+        await create_group(groups, name, [each.id for each in people])
+    limits = (GroupView(1), GroupView(2), GroupView(1, truncated=True), GroupView())
+    found = await asyncio.gather(
+        *(store.get(UUID(ACME), UUID(each.id), view) for each in people for view in limits)
+    )
+    assert [(len(user.groups.groups), user.groups.more) for user in found] == [
+        (0, True),
+        (2, False),
+        (1, True),
+        (2, False),
+    ] * len(people)
 
 
 async def test_sequential_reads_use_one_statement_each(users, store, recorder):
