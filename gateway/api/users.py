@@ -2,7 +2,7 @@
 
 from collections.abc import AsyncGenerator, Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypedDict
 
 from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
@@ -41,6 +41,8 @@ from gateway.scim.schema import USER, AttributePath, ResourceType
 
 LIST_BYTES: Final = 1 * MEBIBYTE
 """The size limit of a list message: a page of large users has fewer users than requested."""
+MAX_DEFAULT_GROUPS: Final = 200
+"""A user in more groups is returned without them unless the request names `groups`."""
 MEMORY_PER_BYTE: Final = 10
 """Bytes of memory for each byte of a user, counting the message, its values and the JSON."""
 
@@ -69,7 +71,7 @@ class Users:
     async def get(self, request: ScimRequest) -> ScimResponse:
         """GET /Users/{id} (section 3.4.1)."""
         projection = request.projection(request.user_type)
-        message = _get_request(request, _user_view(projection))
+        message = _get_request(request, _groups_of(request, projection))
         response = await self._client.get(message, request.origin)
         if unmodified := not_modified(request, response.user.etag):
             return unmodified
@@ -88,7 +90,7 @@ class Users:
             skip=query.skip,
             count_total=query.count_total,
             omit_users=query.size == 0,
-            view=_user_view(projection),
+            **_groups_of(request, projection),
         )
         response = await self._list(request, message)
         return ResultPage(
@@ -114,7 +116,7 @@ class Users:
             to_user(document, request.user_type),
             fields,
             await self._etag(request),
-            _user_view(projection),
+            _groups_of(request, projection),
         )
         return await self._write_response(request, projection, updated)
 
@@ -125,13 +127,13 @@ class Users:
         """
         projection = request.projection(request.user_type)
         operations, assigned = await request.parsed(partial(_read_patch, request.user_type))
-        etag = await self._etag(request)
+        etag, groups = await self._etag(request), _groups_of(request, projection)
         if assigned and not any(map(is_custom, assigned)):
             values, fields = from_assignments(assigned)
-            response = await self._update(request, values, fields, etag, _user_view(projection))
+            response = await self._update(request, values, fields, etag, groups)
         else:
             response = await retry_on_conflict(
-                lambda: self._patch_by_reading(request, operations, etag), etag
+                lambda: self._patch_by_reading(request, operations, etag, groups), etag
             )
         return await self._write_response(request, projection, response)
 
@@ -148,10 +150,17 @@ class Users:
         return ScimResponse(204)
 
     async def _patch_by_reading(
-        self, request: ScimRequest, operations: tuple[Operation, ...], etag: str
+        self,
+        request: ScimRequest,
+        operations: tuple[Operation, ...],
+        etag: str,
+        groups: "_Groups",
     ) -> pb.UpdateUserResponse:
-        """Read the user, apply the operations, and write the user if it changed."""
-        message = _get_request(request, pb.USER_VIEW_WITH_GROUPS)
+        """Read the user, apply the operations, and write the user if it changed.
+
+        The groups are read for the response only, because no operation can change them.
+        """
+        message = _get_request(request, groups)
         response = await self._client.get(message, request.origin)
         user = await self._read_complete(request, message, response)
         require_version(etag, user.etag)
@@ -161,7 +170,7 @@ class Users:
         if not fields:
             return pb.UpdateUserResponse(user=user)
         values = to_user(after, request.user_type)
-        return await self._update(request, values, fields, user.etag)
+        return await self._update(request, values, fields, user.etag, groups)
 
     async def _update(
         self,
@@ -169,7 +178,7 @@ class Users:
         user: pb.User,
         fields: Sequence[str],
         etag: str,
-        user_view: pb.UserView = pb.USER_VIEW_WITH_GROUPS,
+        groups: "_Groups",
     ) -> pb.UpdateUserResponse:
         user.id = request.resource_id
         return await self._client.update(
@@ -178,8 +187,8 @@ class Users:
                 user=user,
                 update_mask=FieldMask(paths=fields),
                 etag=etag,
-                view=pb.USER_VIEW_BASIC if request.omits_body else user_view,
                 max_bytes=MAX_BATCHED_RESPONSE_BYTES,
+                **groups,
             ),
             request.origin,
         )
@@ -197,7 +206,7 @@ class Users:
         if updated.omitted_bytes and not request.omits_body:
             if _is_too_large(request, updated.omitted_bytes):
                 return without_user
-            message = _get_request(request, _user_view(projection))
+            message = _get_request(request, _groups_of(request, projection))
             response = pb.GetUserResponse(user=user, omitted_bytes=updated.omitted_bytes)
             try:
                 user = await self._read_complete(request, message, response)
@@ -236,7 +245,7 @@ class Users:
 
     async def _etag(self, request: ScimRequest) -> str:
         async def current() -> str:
-            response = await self._client.get(_get_request(request), request.origin)
+            response = await self._client.get(_get_request(request, _NO_GROUPS), request.origin)
             return response.user.etag
 
         return await wanted_etag(request, current)
@@ -250,14 +259,12 @@ def _read_patch(
     return operations, assignments(user_type, operations)
 
 
-def _get_request(
-    request: ScimRequest, user_view: pb.UserView = pb.USER_VIEW_BASIC
-) -> pb.GetUserRequest:
+def _get_request(request: ScimRequest, groups: "_Groups") -> pb.GetUserRequest:
     return pb.GetUserRequest(
         organization_id=request.organization_id,
         user_id=request.resource_id,
-        view=user_view,
         max_bytes=MAX_BATCHED_RESPONSE_BYTES,
+        **groups,
     )
 
 
@@ -269,8 +276,8 @@ async def _reserve(request: ScimRequest, size: int) -> None:
     """
     if _is_too_large(request, size):
         raise too_many(
-            f"The user has {size} bytes, most of them for groups. Send the request with "
-            "excludedAttributes=groups."
+            f"The user has {size} bytes, most of them for groups. Leave groups out of attributes,"
+            ' and list them at /Groups with the filter members eq "…".'
         )
     memory = request.memory
     await memory.acquire(max(0, size * MEMORY_PER_BYTE - memory.size))
@@ -281,9 +288,27 @@ def _is_too_large(request: ScimRequest, size: int) -> bool:
     return size * MEMORY_PER_BYTE > request.memory.largest
 
 
-def _user_view(projection: Projection) -> pb.UserView:
-    """The view that has groups only if the response has them."""
-    return pb.USER_VIEW_WITH_GROUPS if projection.includes("groups") else pb.USER_VIEW_BASIC
+class _Groups(TypedDict, total=False):
+    """The fields of a request to usersvc that say which groups it returns with a user."""
+
+    view: pb.UserView
+    max_groups: int
+
+
+_NO_GROUPS: Final[_Groups] = {"view": pb.USER_VIEW_BASIC}
+
+
+def _groups_of(request: ScimRequest, projection: Projection) -> _Groups:
+    """The groups that a response has.
+
+    They are `returned` by default for a user in up to MAX_DEFAULT_GROUPS, else on request only.
+    """
+    if request.omits_body or not projection.includes("groups"):
+        return _NO_GROUPS
+    return {
+        "view": pb.USER_VIEW_WITH_GROUPS,
+        "max_groups": 0 if projection.names("groups") else MAX_DEFAULT_GROUPS,
+    }
 
 
 def _to_document(request: ScimRequest, user: pb.User) -> Resource:

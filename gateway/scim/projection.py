@@ -37,6 +37,10 @@ class Projection:
         dropped = self.drop.get(name, _MISSING)
         return dropped is not None and (dropped is _MISSING or part not in dropped)
 
+    def names(self, name: str) -> bool:
+        """Whether the request names a core attribute, or a part of it, in `attributes`."""
+        return self.keep is not None and self.includes(name)
+
 
 _MISSING: Final = object()
 

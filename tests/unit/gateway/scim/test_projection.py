@@ -92,6 +92,24 @@ def test_members_are_included_only_if_the_response_contains_them(attributes, exc
     assert projection.parse(GROUP, attributes, excluded).includes("members") is included
 
 
+@pytest.mark.parametrize(
+    ("attributes", "excluded", "named"),
+    [
+        (None, None, False),
+        (None, "displayName", False),
+        (None, "groups.display", False),
+        ("displayName", None, False),
+        ("GROUPS", None, True),
+        ("displayName,groups.value", None, True),
+        (f"{USER_URN}:groups", None, True),
+        (USER_URN, None, True),
+        (ENTERPRISE_USER_URN, None, False),
+    ],
+)
+def test_attribute_is_named_only_by_the_attributes_parameter(attributes, excluded, named):
+    assert projection.parse(USER, attributes, excluded).names("groups") is named
+
+
 LOCK = {"maker": "k", "model": "m", "year": "y"}
 VAULT_URN = "urn:acme:1.0:Vault"
 VAULT = USER.with_extension(
