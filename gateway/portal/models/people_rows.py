@@ -12,7 +12,16 @@ from google.protobuf.message import Message
 from gateway.portal.models.log.rows import attribute
 
 _OMITTED = frozenset(
-    {"id", "organization_id", "etag", "create_time", "update_time", "groups", "extensions"}
+    {
+        "id",
+        "organization_id",
+        "etag",
+        "create_time",
+        "update_time",
+        "groups",
+        "more_groups",
+        "extensions",
+    }
 )
 
 

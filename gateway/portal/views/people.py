@@ -22,6 +22,7 @@ PEOPLE = "/people/"
 PAGE_SIZE = 50
 MAX_PERSON_BYTES = 512 * 1024
 """The largest person that is shown, in bytes of the message; its HTML is several times larger."""
+MAX_PERSON_GROUPS = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,11 +76,13 @@ async def people(context: PageContext) -> web.Response:
 
 
 async def person(context: PageContext) -> web.Response:
-    """A person with all attributes and groups, and their log entries."""
+    """A person with all attributes, up to MAX_PERSON_GROUPS groups, and their log entries."""
     request = pb.GetUserRequest(
         organization_id=context.organization_id,
         user_id=context.path("id"),
         view=pb.USER_VIEW_WITH_GROUPS,
+        max_groups=MAX_PERSON_GROUPS,
+        truncate_groups=True,
         max_bytes=MAX_PERSON_BYTES,
     )
     response = await context.call(context.portal.clients.users.GetUser, request)

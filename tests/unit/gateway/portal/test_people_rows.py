@@ -2,7 +2,14 @@
 
 from cloudacademy.users.v1.schemas_pb2 import Extension
 from cloudacademy.users.v1.schemas_pb2 import Value as ExtensionValue
-from cloudacademy.users.v1.users_pb2 import EnterpriseUser, Manager, Name, TypedValue, User
+from cloudacademy.users.v1.users_pb2 import (
+    EnterpriseUser,
+    GroupMembership,
+    Manager,
+    Name,
+    TypedValue,
+    User,
+)
 
 from gateway.portal.models.people_rows import Value, display_name_of, initials, values
 
@@ -28,6 +35,8 @@ def test_values_are_listed_under_their_scim_names():
         user_name="ann",
         active=False,
         name=Name(given_name="Ann"),
+        groups=[GroupMembership(display_name="Team")],
+        more_groups=True,
         emails=[TypedValue(value="a@x", type="work", primary=True), TypedValue(value="b@x")],
         enterprise=EnterpriseUser(department="R&D", manager=Manager(value=KEY)),
         extensions={
