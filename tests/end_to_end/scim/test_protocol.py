@@ -30,7 +30,7 @@ async def send_raw(stack: Stack, request: bytes) -> raw_http.Response:
     [
         b"GARBAGE\r\n\r\n",
         b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\nHost: a\r\nno colon\r\n\r\n",
-        b"GET /" + b"a" * 40_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
+        b"GET /" + b"a" * 50_000 + b" HTTP/1.1\r\nHost: a\r\n\r\n",
         b"GET / HTTP/1.1\r\nHost: a\r\nAuthorization: Bearer " + b"s" * 9_000 + b"\r\n\r\n",
         b"POST /webhooks/ad/v1/scim/Users HTTP/1.1\r\nHost: a\r\nContent-Length: x\r\n\r\n",
     ],

@@ -498,6 +498,7 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "memberships._GROUPS_OF_USER": _PART,
     "listing.lists.Lists._custom_plans": _NO_ROWS,
     "lookups._by_keys": _PART,
+    "schemas._announce_change": _NO_ROWS,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",
     "sessions._DELETE_EXPIRED_SESSIONS": _RETENTION,
     "sessions._DELETE_EXPIRED_LINKS": _RETENTION,
