@@ -40,7 +40,10 @@ from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.sessions import SessionServicer
 from usersvc.rpc.users import UserServicer
 from usersvc.settings import Settings
-from usersvc.store.activities import ActivityStore
+from usersvc.store.activities.counts import ActivityCounts, slots
+from usersvc.store.activities.log import ActivityStore
+from usersvc.store.activities.refusals import RefusalStore
+from usersvc.store.activities.rollup import ActivityRollup
 from usersvc.store.change_partitions import ChangePartitions
 from usersvc.store.changes import ChangeStore, Listener
 from usersvc.store.groups import GroupStore
@@ -127,6 +130,9 @@ class Stores:
     changes: ChangeStore
     change_partitions: ChangePartitions
     activities: ActivityStore
+    activity_counts: ActivityCounts
+    activity_rollup: ActivityRollup
+    refusals: RefusalStore
     create_requests: CreateRequestStore
     deleted_identities: DeletedIdentityStore
 
@@ -134,6 +140,7 @@ class Stores:
     def on(cls, database: Database, feed_database: Database, notifier: Notifier) -> "Stores":
         """Create the stores on a database. The change feed has its own connections."""
         lists = Lists(database)
+        activity_slots = slots(database)
         return cls(
             users=UserStore(database, lists, notifier),
             groups=GroupStore(database, lists, notifier),
@@ -141,7 +148,10 @@ class Stores:
             sessions=SessionStore(database, notifier),
             changes=ChangeStore(feed_database),
             change_partitions=ChangePartitions(feed_database),
-            activities=ActivityStore(database),
+            activities=ActivityStore(database, activity_slots),
+            activity_counts=ActivityCounts(database, activity_slots),
+            activity_rollup=ActivityRollup(database),
+            refusals=RefusalStore(database),
             create_requests=CreateRequestStore(database),
             deleted_identities=DeletedIdentityStore(database),
         )
@@ -166,7 +176,9 @@ def _add_services(
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
     changes = ChangeServicer(feed, stores.changes)
     changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
-    activities = ActivityServicer(stores.activities, clock)
+    activities = ActivityServicer(
+        stores.activities, stores.activity_counts, stores.refusals, clock
+    )
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
 
 
@@ -174,7 +186,9 @@ def _retention_steps(stores: Stores) -> Mapping[str, Step]:
     """The steps that delete expired rows, by the kind of row."""
     return {
         "changes": stores.change_partitions.maintain,
-        "refusals": stores.activities.delete_expired,
+        "refusals": stores.refusals.delete_expired,
+        "log roll-up": stores.activity_rollup.roll_up,
+        "counts and names of the log": stores.activity_rollup.delete_expired,
         "create requests": stores.create_requests.delete_expired,
         "sessions": stores.sessions.delete_expired,
         "deleted identities": stores.deleted_identities.delete_expired,

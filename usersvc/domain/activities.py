@@ -21,6 +21,8 @@ MAX_RETURNED_MEMBERS: Final = 100
 MAX_TEXT: Final = 200
 MAX_HOURS: Final = 31 * 24
 MAX_DAYS: Final = 400
+CYCLE_PERIOD: Final = timedelta(days=7)
+"""How long provisioning cycles are shown."""
 
 
 class Action(IntEnum):
@@ -129,14 +131,14 @@ class Query:
     request_id: str = ""
     start_time: datetime | None = None
     end_time: datetime | None = None
-    after: tuple[datetime, int] | None = None
-    """The time and number of the last activity of the previous page."""
+    after: int | None = None
+    """The number of the last activity of the previous page."""
 
     @property
     def is_scan(self) -> bool:
         """Whether no index serves this query."""
         changes = self.actions.intersection(ACTION_OF_CHANGE.values())
-        return bool(self.text or self.request_id or changes)
+        return bool(self.request_id or changes)
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,12 +217,16 @@ def check_span(start: datetime, end: datetime, width: Width) -> None:
         )
 
 
+def interval_start(time: datetime, width: Width) -> datetime:
+    """The start of the hour or day of a time, in UTC."""
+    start = time.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
+    return start.replace(hour=0) if width is Width.DAY else start
+
+
 def fill_gaps(counts: Sequence[Count], start: datetime, end: datetime, width: Width) -> list[Count]:
     """Add a zero count for every hour or day of the span that has none."""
     by_time = {count.start_time: count for count in counts}
-    time = start.astimezone(UTC).replace(minute=0, second=0, microsecond=0)
-    if width is Width.DAY:
-        time = time.replace(hour=0)
+    time = interval_start(start, width)
     complete = []
     while time < end:
         complete.append(by_time.get(time) or Count(time))

@@ -47,22 +47,21 @@ def decode(token: str, query: str, kind: Kind) -> Position:
         return Position(_key(key, kind), UUID(last_id))
 
 
-def encode_time(query: str, time: datetime, number: int) -> str:
+def encode_number(query: str, number: int) -> str:
     """The token for the page after a log entry."""
-    text = json.dumps([query, time.isoformat(), number], separators=(",", ":"))
-    return urlsafe_b64encode(text.encode()).decode()
+    return urlsafe_b64encode(json.dumps([query, number], separators=(",", ":")).encode()).decode()
 
 
-def decode_time(token: str, query: str) -> tuple[datetime, int]:
-    """The time and number of the log entry in a token. Refuses as `decode` does."""
+def decode_number(token: str, query: str) -> int:
+    """The number of the log entry in a token. Refuses as `decode` does.
+
+    The tokens of releases that ordered the log by time are refused, too.
+    """
     with _refuse_malformed():
-        token_query, time, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
+        token_query, number = json.loads(urlsafe_b64decode(token.encode("ascii")))
         if token_query != query or type(number) is not int or not 0 <= number < 2**63:
             raise ValueError(token_query)
-        parsed = _key(time, Kind.TIME)
-        if not isinstance(parsed, datetime):
-            raise TypeError(time)
-        return parsed, number
+        return number
 
 
 @contextmanager

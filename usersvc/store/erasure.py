@@ -13,6 +13,7 @@ from usersvc.domain import erasure
 from usersvc.domain.changes import Origin
 from usersvc.domain.erasure import Erasure, Person
 from usersvc.store import users as user_store
+from usersvc.store.activities import rollup
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 
@@ -47,6 +48,11 @@ class ErasureStore:
             found = await _lock_person(db, organization_id, id_or_user_name, also)
             erased = await _erase(db, organization_id, found, now, origin)
         self._notifier.notify()
+        # Not in the same transaction: the roll-up must not stand still for that long. Once it has
+        # committed, the roll-up finds the person's names no more.
+        async with self._database.transaction() as db:
+            await rollup.pause(db)
+            erased["logged_names"] = await _erase_logged_names(db, organization_id, found)
         await self._vacuum()
         # In a separate transaction, because a long one would delay the change feed.
         async with self._database.transaction() as db:
@@ -153,6 +159,30 @@ async def _erase_log_of_others(
     )
 
 
+async def _erase_logged_names(db: asyncpg.Connection, organization_id: UUID, person: Person) -> int:
+    """Delete the logged names of others, such as groups, that name the person.
+
+    The deletion of the user deletes the user's own names. A user who has one of the names today
+    keeps it.
+    """
+    names = await _folded(db, person.names)
+    arguments = (organization_id, erasure.spellings(names), names)
+    found = [
+        (resource_id, name)
+        async for resource_id, name in db.cursor(
+            _LOGGED_NAMES, *arguments, timeout=STATEMENT_SECONDS
+        )
+        if erasure.is_named(name, person.names)
+    ]
+    return await _count_rows(
+        db,
+        _DELETE_LOGGED_NAMES,
+        organization_id,
+        [resource_id for resource_id, _ in found],
+        [name for _, name in found],
+    )
+
+
 async def _named_by(
     db: asyncpg.Connection, statement: str, organization_id: UUID, person: Person
 ) -> Sequence[UUID]:
@@ -190,7 +220,7 @@ async def _count_rows(db: asyncpg.Connection, statement: str, *arguments: object
 
 _TABLES: Final = (
     "users", "user_email", "groups", "changes", "refusals", "sessions", "sign_in_links",
-    "linked_identities", "deleted_identities", "create_requests",
+    "linked_identities", "deleted_identities", "create_requests", "logged_names",
 )  # fmt: skip
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND"  # noqa: S608
@@ -344,6 +374,26 @@ _DELETED_IDENTITIES: Final = """
      WHERE organization_id = $1
        AND digest = ANY(ARRAY(SELECT identity_digest($1, name) FROM unnest($2::text[]) AS name))
     RETURNING digest
+"""
+
+_LOGGED_NAMES: Final = """
+    SELECT resource_id, name
+      FROM logged_names
+     WHERE organization_id = $1
+       AND (name = ANY($3)
+            OR EXISTS (SELECT FROM unnest($2::text[]) AS part WHERE strpos(name, part) > 0))
+       AND NOT EXISTS (SELECT
+                         FROM users
+                        WHERE organization_id = $1 AND user_id = resource_id
+                          AND fold(user_name) = name)
+"""
+
+_DELETE_LOGGED_NAMES: Final = """
+    DELETE FROM logged_names AS logged
+     USING unnest($2::uuid[], $3::text[]) AS found (resource_id, name)
+     WHERE organization_id = $1
+       AND logged.resource_id = found.resource_id AND logged.name = found.name
+    RETURNING logged.name
 """
 
 _NAMED_BY: Final = """

@@ -27,7 +27,7 @@ from google.protobuf.message import Message
 from tests.support.catalogue.columns import PERSONAL, count_rows_with, pairs
 from tests.support.clocks import StoppedClock
 from tests.support.postgres import TestPostgres
-from tests.support.usersvc.activity_calls import list_activities, record_refusal
+from tests.support.usersvc.activity_calls import list_activities, record_refusal, roll_up
 from tests.support.usersvc.change_calls import kind, watch_changes
 from tests.support.usersvc.commands import Run, run_json
 from tests.support.usersvc.group_calls import get_group, update_group
@@ -192,7 +192,10 @@ async def statistics_values(db: asyncpg.Connection) -> str:
     return " ".join(row[0] for row in rows).lower()
 
 
-async def test_erase_leaves_no_trace_of_the_person(person_id, run, db, dump_database):
+async def test_erase_leaves_no_trace_of_the_person(
+    person_id, run, db, dump_database, users_url
+):
+    await roll_up(users_url)
     await db.execute("ANALYZE")
     assert MARKER in await statistics_values(db)
     before = {
@@ -221,7 +224,7 @@ async def test_erase_prints_the_number_of_erased_rows_by_kind(person_id, run):
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
         "log": 4, "log_of_others": 2, "refusals": len(SPELLINGS) + len(TARGETS) + 3,
         "managers": 2, "unknown_members": 2, "create_requests": 1,
-        "deleted_identities": 2,
+        "deleted_identities": 2, "logged_names": 0,
     }  # fmt: skip
     in_a_month = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
     assert result["kept"] == {
@@ -252,6 +255,24 @@ async def test_erase_keeps_data_of_others_and_reports_to_the_feed(
         *("GROUP_UPDATED", "GROUP_UPDATED", "MEMBERS_REMOVED"),
         *("USER_DELETED", "USER_UPDATED", "USER_UPDATED"),
     ]
+
+
+async def test_erase_deletes_logged_names_of_groups_that_name_the_person(
+    service, run, db, users_url
+):
+    users = service.users
+    ann = await create(users, "ann@corp.test")
+    team = await service.create_group("Team of Ann@corp.test")
+    await create(users, "joann@corp.test")
+    await roll_up(users_url)
+    await update_group(service.groups, team, "display_name", display_name="Team")
+    await roll_up(users_url)
+
+    done = await run_json(run, "erase-person", ACME, ann.id)
+
+    assert done["erased"]["logged_names"] == 1
+    names = await db.fetch("SELECT name FROM logged_names ORDER BY name")
+    assert [name for (name,) in names] == ["joann@corp.test", "team"]
 
 
 async def test_erase_reports_records_of_others_that_name_the_person(users, service, run):

@@ -20,6 +20,7 @@ PERSONAL: Final = {
         "groups": "unknown_members",
         "changes": "resource_name old_values new_values",
         "refusals": "resource_name target body detail mentions",
+        "logged_names": "name",
         "linked_identities": "object_identifier",
         # Digests, which can confirm a guess about the person.
         "deleted_identities": "digest",

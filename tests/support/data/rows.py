@@ -86,6 +86,10 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
             UPDATE changes SET last_administrator_lost = true WHERE type = 2;
         """,
         9: "UPDATE refusals SET report_id = uuidv7()",
+        19: f"""
+            INSERT INTO activity_counts VALUES ('{ACME}', 60, now(), now(), now(), 1, 2, 3);
+            INSERT INTO logged_names VALUES ('{ACME}', '{ANN}', 'ann@corp.test', next_change());
+        """,
     },
     "keysvc": {
         1: f"""

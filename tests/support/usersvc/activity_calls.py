@@ -1,12 +1,14 @@
 """Short forms of the calls of the ActivityService."""
 
-from datetime import datetime
+from datetime import UTC, datetime
 
 from cloudacademy.users.v1 import activity_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.database.pool import Database
 from tests.support.usersvc.user_calls import ACME
+from usersvc.store.activities.rollup import ActivityRollup
 
 
 def to_timestamp(time: datetime) -> Timestamp:
@@ -18,6 +20,13 @@ def to_timestamp(time: datetime) -> Timestamp:
 async def list_activities(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:
     request = activity_pb2.ListActivitiesRequest(organization_id=organization_id, **fields)
     return list((await stub.ListActivities(request)).activities)
+
+
+async def roll_up(users_url: str) -> None:
+    """Roll up all entries of the log, as a background task does."""
+    async with Database(users_url, "test") as database:
+        while await ActivityRollup(database).roll_up(datetime.now(UTC)):
+            pass
 
 
 async def record_refusal(stub, clock, organization_id: str = ACME, **fields: object) -> None:

@@ -61,9 +61,9 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
 
 
 def to_query(
-    request: activity_pb2.ListActivitiesRequest, after: tuple[datetime, int] | None
+    request: activity_pb2.ListActivitiesRequest, after: int | None, oldest: datetime
 ) -> Query:
-    """The query of a list request. Refuses InvalidField."""
+    """The query of a list request, limited to entries since `oldest`. Refuses InvalidField."""
     if len(request.text) > activities.MAX_TEXT or "\0" in request.text:
         raise InvalidField(
             "text", f"is longer than {activities.MAX_TEXT} characters, or contains a NUL character"
@@ -81,7 +81,7 @@ def to_query(
         actions=frozenset(_action(value) for value in request.actions),
         result=Result(request.result) if request.result <= Result.REFUSED.value else Result.ANY,
         request_id=request.request_id,
-        start_time=_optional_time("start_time", request),
+        start_time=max(_optional_time("start_time", request) or oldest, oldest),
         end_time=_optional_time("end_time", request),
         after=after,
     )

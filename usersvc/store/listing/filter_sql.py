@@ -45,7 +45,7 @@ _ESCAPES: Final = str.maketrans({character: "\\" + character for character in "\
 
 # Appended to a prefix, this sorts after every text with the prefix and before all later texts. It
 # is the last code point, repeated more often than fits into an indexed text (2,000 bytes, 4 each).
-_PREFIX_END: Final = "\U0010ffff" * 501
+PREFIX_END: Final = "\U0010ffff" * 501
 
 
 class Where:
@@ -127,7 +127,7 @@ class Where:
             raise _incomparable(comparison)
         return (
             f"({field.compared} >= fold({self.argument(value)})"
-            f" AND {field.compared} < fold({self.argument(value + _PREFIX_END)}))"
+            f" AND {field.compared} < fold({self.argument(value + PREFIX_END)}))"
         )
 
     def _compare(self, field: Field, comparison: Comparison) -> str:

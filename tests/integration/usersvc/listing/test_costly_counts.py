@@ -18,32 +18,35 @@ from usersvc.domain.errors import (
     COUNT_TOO_COSTLY,
     FILTER_TOO_COSTLY,
 )
-from usersvc.store.activities import (
+from usersvc.store.activities.counts import (
     COUNTS,
     COUNTS_PER_ORGANIZATION,
     QUEUE_PER_SLOT,
-    ActivityStore,
+    ActivityCounts,
+    slots,
 )
+from usersvc.store.activities.log import ActivityStore
 from usersvc.store.listing.scans import Scans
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
-LogQuery = Callable[[ActivityStore, UUID], Awaitable[object]]
+LogQuery = Callable[[Database, Scans | None, UUID], Awaitable[object]]
 
 
-def count(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
-    return store.count(organization_id, NOW - timedelta(days=1), NOW, Width.HOUR)
+def count(database: Database, scans: Scans | None, organization_id: UUID) -> Awaitable[object]:
+    counts = ActivityCounts(database, scans)
+    return counts.count(organization_id, NOW - timedelta(days=1), NOW, Width.HOUR)
 
 
-def cycles(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
-    return store.cycles(organization_id, NOW - timedelta(days=7), 10)
+def cycles(database: Database, scans: Scans | None, organization_id: UUID) -> Awaitable[object]:
+    return ActivityCounts(database, scans).cycles(organization_id, NOW - timedelta(days=7), 10)
 
 
-def search(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
-    return store.page(Query(organization_id, 10, text="ann"))
+def search(database: Database, scans: Scans | None, organization_id: UUID) -> Awaitable[object]:
+    return ActivityStore(database, scans).page(Query(organization_id, 10, text="ann"))
 
 
-def latest(store: ActivityStore, organization_id: UUID) -> Awaitable[object]:
-    return store.page(Query(organization_id, 10))
+def latest(database: Database, scans: Scans | None, organization_id: UUID) -> Awaitable[object]:
+    return ActivityStore(database, scans).page(Query(organization_id, 10))
 
 
 @pytest.fixture
@@ -64,22 +67,23 @@ async def database(users_url: str) -> AsyncIterator[Database]:
 async def test_log_query_over_time_limit_is_refused_as_too_costly(
     database: Database, users_url: str, log_query: LogQuery, refusal: RefusalKind[()]
 ):
-    store = ActivityStore(database, Scans(database, seconds=0.05))
+    scans = Scans(database, seconds=0.05)
     async with table_locked(users_url, "changes"):
         with raises_refusal(refusal):
-            await log_query(store, UUID(ACME))
+            await log_query(database, scans, UUID(ACME))
 
 
 async def test_endless_count_of_one_organization_does_not_block_another(
     database: Database, users_url: str
 ):
     """Counts of changes cannot finish while the table is locked; refused requests can be read."""
-    store = ActivityStore(database)
+    scans = slots(database)
+    store = ActivityStore(database, scans)
     refused_requests = Query(UUID(GLOBEX), 10, text="ann", result=Result.REFUSED)
 
     async def outcome_of_count() -> str:
         try:
-            await count(store, UUID(ACME))
+            await count(database, scans, UUID(ACME))
         except Refusal as refusal:
             return refusal.reason
         return ""

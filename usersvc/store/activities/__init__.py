@@ -1,0 +1,1 @@
+"""The provisioning log: the changes of an organization and its refused requests."""

@@ -1,0 +1,186 @@
+"""The roll-up of the log: counts and names, added up from entries in the order of their numbers.
+
+One replica at a time adds a batch of entries and records the number of the last one in the same
+transaction. So a crash repeats or loses nothing. Entries after the change horizon may not be
+committed yet and are left for a later batch.
+"""
+
+from datetime import datetime, timedelta
+from typing import Final
+
+import asyncpg
+
+from chassis.database.pool import Database
+from usersvc.domain.activities import CYCLE_PERIOD, Action
+from usersvc.domain.changes import RETENTION
+
+BATCH_ENTRIES: Final = 2_000
+"""A batch takes about 0.1 s, and a deletion of one of its users waits for its end."""
+TRIM_ROWS: Final = 5_000
+NAME_ACCURACY: Final = timedelta(days=3)
+"""How far behind the time of a name's last use may be."""
+_SPARE: Final = timedelta(days=1)
+"""Counts are kept until no reader asks for a part of their day."""
+
+
+async def pause(db: asyncpg.Connection) -> None:
+    """Wait for a running roll-up, and let no other one begin before this transaction ends."""
+    await db.execute("SELECT pg_advisory_xact_lock($1, 0)", _LOCK)
+
+
+class ActivityRollup:
+    """Maintains `activity_counts` and `logged_names`. Every replica may call it at any time."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def roll_up(self, _: datetime) -> int:
+        """Add one batch. Returns the number of entries, 0 while another replica adds a batch."""
+        async with self._database.transaction() as db:
+            if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
+                return 0
+            done, horizon = await db.fetchrow(_POSITION)
+            if horizon <= done:
+                return 0
+            # A later statement than the one that reads the horizon sees all entries up to it.
+            last = await db.fetchval(_LAST, done, horizon, BATCH_ENTRIES)
+            entries: int = await db.fetchval(_ADD_COUNTS, done, last) or 0
+            await db.execute(_ADD_NAMES, done, last, NAME_ACCURACY)
+            await db.execute("UPDATE change_feed SET rolled_up = $1", last)
+        return entries
+
+    async def delete_expired(self, now: datetime) -> int:
+        """Delete some counts and names of expired entries. Returns the number deleted."""
+        async with self._database.connection() as db:
+            deleted = [
+                await db.fetchval(_TRIM_COUNTS, 1, now - CYCLE_PERIOD - _SPARE, TRIM_ROWS),
+                await db.fetchval(_TRIM_COUNTS, 60, now - RETENTION - _SPARE, TRIM_ROWS),
+                await db.fetchval(_TRIM_NAMES, now - RETENTION - NAME_ACCURACY, TRIM_ROWS),
+            ]
+        return sum(deleted)
+
+
+# --- statements -------------------------------------------------------------------------
+
+_LOCK: Final = 0x726F6C6C  # "roll": the class of the advisory lock
+
+_POSITION: Final = "SELECT rolled_up, change_horizon() FROM change_feed"
+
+_LAST: Final = """
+    SELECT least($2,
+                 (SELECT number FROM changes WHERE number > $1 AND number <= $2
+                   ORDER BY number OFFSET $3 - 1 LIMIT 1),
+                 (SELECT number FROM refusals WHERE number > $1 AND number <= $2
+                   ORDER BY number OFFSET $3 - 1 LIMIT 1))
+"""
+
+_ADD_COUNTS: Final = f"""
+    WITH entry AS (
+        SELECT organization_id, create_time, 1 AS succeeded, 0 AS refused, 0 AS rejected_keys
+          FROM changes
+         WHERE number > $1 AND number <= $2
+        UNION ALL
+        SELECT organization_id, create_time, 0, (action <> {Action.AUTHENTICATE:d})::integer,
+               (action = {Action.AUTHENTICATE:d})::integer
+          FROM refusals
+         WHERE number > $1 AND number <= $2
+    ), minute AS (
+        SELECT organization_id, date_trunc('minute', create_time) AS start_time,
+               min(create_time) AS first_time, max(create_time) AS last_time,
+               sum(succeeded) AS succeeded, sum(refused) AS refused,
+               sum(rejected_keys) AS rejected_keys
+          FROM entry
+         GROUP BY 1, 2
+    ), interval_count AS (
+        SELECT organization_id, 1 AS minutes, start_time, first_time, last_time, succeeded, refused,
+               rejected_keys
+          FROM minute
+        UNION ALL
+        SELECT organization_id, 60, date_trunc('hour', start_time, 'UTC'), min(first_time),
+               max(last_time), sum(succeeded), sum(refused), sum(rejected_keys)
+          FROM minute
+         GROUP BY 1, 3
+    ), added AS (
+        INSERT INTO activity_counts AS counts
+            (organization_id, minutes, start_time, first_time, last_time, succeeded, refused,
+             rejected_keys)
+        SELECT * FROM interval_count
+            ON CONFLICT (organization_id, minutes, start_time) DO UPDATE
+           SET first_time = least(counts.first_time, excluded.first_time),
+               last_time = greatest(counts.last_time, excluded.last_time),
+               succeeded = counts.succeeded + excluded.succeeded,
+               refused = counts.refused + excluded.refused,
+               rejected_keys = counts.rejected_keys + excluded.rejected_keys
+    )
+    SELECT sum(succeeded + refused + rejected_keys)::bigint FROM minute
+"""  # noqa: S608
+
+# Users are locked, so that no name is added after its user was deleted. Types up to 5 are those of
+# users (usersvc.domain.changes.ChangeType).
+_ADD_NAMES: Final = """
+    WITH named AS (
+        SELECT organization_id, resource_id, fold(resource_name) AS name, type <= 5 AS is_user,
+               max(number) AS last_number
+          FROM changes
+         WHERE number > $1 AND number <= $2 AND resource_name IS NOT NULL
+         GROUP BY 1, 2, 3, 4
+    ), unknown AS (
+        SELECT *
+          FROM named
+         WHERE NOT EXISTS (SELECT
+                             FROM logged_names AS known
+                            WHERE known.organization_id = named.organization_id
+                              AND known.resource_id = named.resource_id
+                              AND known.name = named.name
+                              AND known.last_number
+                                  >= named.last_number - change_number_at(to_timestamp(0) + $3))
+    ), locked AS MATERIALIZED (
+        SELECT users.organization_id, users.user_id
+          FROM unknown
+          JOIN users ON users.organization_id = unknown.organization_id
+                    AND users.user_id = unknown.resource_id
+         WHERE unknown.is_user
+         ORDER BY 1, 2
+           FOR KEY SHARE OF users
+    )
+    INSERT INTO logged_names AS known (organization_id, resource_id, name, last_number)
+    SELECT organization_id, resource_id, name, last_number
+      FROM unknown
+     WHERE NOT is_user
+        OR (organization_id, resource_id) IN (SELECT organization_id, user_id FROM locked)
+        ON CONFLICT (organization_id, resource_id, name) DO UPDATE
+       SET last_number = excluded.last_number
+"""
+
+_TRIM_COUNTS: Final = """
+    WITH expired AS (
+        SELECT organization_id, minutes, start_time
+          FROM activity_counts
+         WHERE minutes = $1 AND start_time < $2
+         LIMIT $3
+    ), deleted AS (
+        DELETE FROM activity_counts AS counts
+         USING expired
+         WHERE counts.organization_id = expired.organization_id
+           AND counts.minutes = expired.minutes AND counts.start_time = expired.start_time
+        RETURNING counts.minutes
+    )
+    SELECT count(*) FROM deleted
+"""
+
+_TRIM_NAMES: Final = """
+    WITH expired AS (
+        SELECT organization_id, resource_id, name
+          FROM logged_names
+         WHERE last_number < (SELECT first_change_since($1))
+         LIMIT $2
+    ), deleted AS (
+        DELETE FROM logged_names AS logged
+         USING expired
+         WHERE logged.organization_id = expired.organization_id
+           AND logged.resource_id = expired.resource_id AND logged.name = expired.name
+           AND logged.last_number < (SELECT first_change_since($1))
+        RETURNING logged.name
+    )
+    SELECT count(*) FROM deleted
+"""

@@ -1,0 +1,201 @@
+"""Searches of the log by name, as SQL statements.
+
+A text of three or more characters matches any part of a name, a shorter one its beginning.
+"""
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from typing import Final
+from uuid import UUID
+
+from usersvc.domain.activities import Query, Result
+from usersvc.domain.case_folding import fold
+from usersvc.store.activities import page_sql
+from usersvc.store.activities.page_sql import (
+    NEWEST_FIRST,
+    all_of,
+    change_types,
+    reads_changes,
+    reads_refusals,
+    union,
+)
+from usersvc.store.activities.rows import CHANGES, REFUSALS
+from usersvc.store.listing.filter_sql import PREFIX_END, Where
+
+RECENT_ENTRIES: Final = 1_000
+"""The newest entries, which a search reads before it resolves the name."""
+MAX_RESOURCES: Final = 2_000
+"""The most users and groups whose entries a search collects. If more match, it reads the log."""
+
+# A text without a trigram cannot be found by the index. pg_trgm makes trigrams of words of letters
+# and digits, with two spaces before a word and one after it; the text may begin or end inside a
+# word. Of characters that are not ASCII, `searchable` makes words of three digits.
+_HAS_TRIGRAM: Final = re.compile(r"[^\x00-\x7f]|[a-z0-9]{3}|[^a-z0-9][a-z0-9]|[a-z0-9]{2}[^a-z0-9]")
+_MIN_PART: Final = 3
+
+
+@dataclass(frozen=True, slots=True)
+class _NameMatch:
+    """The conditions under which a folded name matches a text."""
+
+    where: Where
+    query_text: str
+    text: str
+    """The `$n` of the text."""
+    is_part: bool
+
+    def matches(self, name: str) -> str:
+        """The exact condition."""
+        folded = f"fold({self.text}::text)"
+        if self.is_part:
+            return f"position({folded} IN {name}) > 0"
+        return f"starts_with({name}, {folded})"
+
+    def by_index(self, name: str) -> str:
+        """The exact condition and the one that an index serves. The table has an organization."""
+        if self.is_part:
+            return f"""
+                ARRAY[organization_id] @> ARRAY[$1::uuid]
+                AND searchable({name}) LIKE part_pattern({self.text}::text)
+                AND {self.matches(name)}
+            """
+        end = self.where.argument(self.query_text + PREFIX_END)
+        return f"""
+            organization_id = $1
+            AND {name} >= fold({self.text}::text) AND {name} < fold({end}::text)
+        """
+
+
+def recent_statement(where: Where, query: Query) -> str:
+    """The matches among the newest entries, and in every row the number of entries read.
+
+    Without a match, the statement returns one row whose `number` is NULL.
+    """
+    match = _name_match(where, query)
+    result = query.result if reads_changes(query) else Result.REFUSED
+    window = replace(query, text="", actions=frozenset(), result=result, size=RECENT_ENTRIES - 1)
+    # The subquery finds renamed resources whose entries are not rolled up yet.
+    by_name = match.matches("fold(resource_name)")
+    conditions = [
+        f"""({_named("entry", match)}
+             OR resource_id IN (SELECT resource_id FROM entry WHERE {by_name}))"""  # noqa: S608
+    ]
+    if query.actions:
+        types, actions = change_types(query), list(query.actions)
+        conditions.append(
+            f"""CASE WHEN method IS NULL THEN kind = ANY({where.argument(types)}::smallint[])
+                     ELSE kind = ANY({where.argument(actions)}::smallint[]) END"""
+        )
+    return f"""
+        WITH entry AS MATERIALIZED ({page_sql.page_statement(where, window)})
+        SELECT entries_read, matched.*
+          FROM (SELECT count(*) AS entries_read FROM entry) AS read
+          LEFT JOIN (SELECT * FROM entry WHERE {all_of(conditions)}) AS matched ON true
+         {NEWEST_FIRST}
+    """  # noqa: S608
+
+
+def resources_statement(where: Where, query: Query) -> str:
+    """The users and groups that have or had a matching name, at least MAX_RESOURCES + 1 if more.
+
+    Of entries that are not rolled up yet, the names are read from the log.
+    """
+    match = _name_match(where, query)
+    limit = where.argument(MAX_RESOURCES + 1)
+    parts = [f"SELECT resource_id FROM logged_names WHERE {match.by_index('name')} LIMIT {limit}"]  # noqa: S608
+    if reads_changes(query):
+        parts.append(
+            f"""
+            SELECT DISTINCT resource_id
+              FROM changes
+             WHERE organization_id = $1 AND number > (SELECT rolled_up FROM change_feed)
+               AND {match.matches("fold(resource_name)")}
+             LIMIT {limit}
+            """  # noqa: S608
+        )
+    return union(parts)
+
+
+def page_statement(where: Where, query: Query, resource_ids: Iterable[UUID]) -> str:
+    """The page of all entries of these users and groups, and of refusals with a matching name."""
+    limit = f"LIMIT {where.argument(query.size + 1)}"
+    ids = where.argument(list(resource_ids))
+    conditions = page_sql.entry_conditions(where, query)
+    parts = []
+    if reads_changes(query):
+        own = [*conditions, *page_sql.change_only_conditions(where, query)]
+        parts.append(_of_resources("changes", ids, own, limit))
+    if reads_refusals(query):
+        own = [*conditions, *page_sql.refusal_only_conditions(where, query)]
+        parts.append(_of_resources("refusals", ids, own, limit))
+        parts.append(_refusals_by_name(_name_match(where, query), own, limit))
+    return f"""
+        WITH found AS (
+            SELECT DISTINCT number FROM ({union(parts)}) AS matched {NEWEST_FIRST} {limit}
+        )
+        SELECT entry.*
+          FROM found
+         CROSS JOIN LATERAL (
+            {CHANGES} WHERE organization_id = $1 AND number = found.number
+            UNION ALL
+            {REFUSALS} WHERE organization_id = $1 AND number = found.number
+         ) AS entry
+         {NEWEST_FIRST}
+    """  # noqa: S608
+
+
+def scan_statement(where: Where, query: Query) -> str:
+    """The page of entries with a matching name, read from the log."""
+    match = _name_match(where, query)
+    limit = f"LIMIT {where.argument(query.size + 1)}"
+    conditions = page_sql.entry_conditions(where, query)
+    parts = []
+    if reads_changes(query):
+        own = [*conditions, *page_sql.change_only_conditions(where, query)]
+        own.append(_named("changes", match))
+        parts.append(f"{CHANGES} WHERE {all_of(own)} {NEWEST_FIRST} {limit}")
+    if reads_refusals(query):
+        own = [*conditions, *page_sql.refusal_only_conditions(where, query)]
+        own.append(_named("refusals", match))
+        parts.append(f"{REFUSALS} WHERE {all_of(own)} {NEWEST_FIRST} {limit}")
+    return f"SELECT * FROM ({union(parts)}) AS activity {NEWEST_FIRST} {limit}"  # noqa: S608
+
+
+def _name_match(where: Where, query: Query) -> _NameMatch:
+    is_part = len(query.text) >= _MIN_PART and _HAS_TRIGRAM.search(fold(query.text)) is not None
+    return _NameMatch(where, query.text, where.argument(query.text), is_part)
+
+
+def _of_resources(table: str, ids: str, conditions: list[str], limit: str) -> str:
+    own = [*conditions, "resource_id = wanted"]
+    return f"""
+        SELECT latest.number
+          FROM unnest({ids}::uuid[]) AS wanted
+         CROSS JOIN LATERAL (SELECT number FROM {table} WHERE {all_of(own)} {NEWEST_FIRST} {limit})
+                 AS latest
+         {NEWEST_FIRST} {limit}
+    """  # noqa: S608
+
+
+def _refusals_by_name(match: _NameMatch, conditions: list[str], limit: str) -> str:
+    """`OFFSET 0` keeps the other conditions away from the choice of the index."""
+    named = match.by_index("fold(resource_name)")
+    return f"""
+        SELECT number
+          FROM (SELECT * FROM refusals WHERE {named} OFFSET 0) AS named
+         WHERE {all_of(conditions)}
+         {NEWEST_FIRST} {limit}
+    """  # noqa: S608
+
+
+def _named(table: str, match: _NameMatch) -> str:
+    """Whether an entry has a matching name, or its user or group has or had one."""
+    return f"""
+        (coalesce({match.matches("fold(resource_name)")}, false)
+         OR coalesce((SELECT true
+                        FROM logged_names
+                       WHERE organization_id = $1 AND resource_id = {table}.resource_id
+                         AND {match.matches("name")}
+                       LIMIT 1), false))
+    """  # noqa: S608
