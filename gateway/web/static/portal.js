@@ -3,7 +3,6 @@
 
 (() => {
   const POLL_MS = 4000;
-  const MONTH_MS = 15000; // counting the month costs most
   const QUIET_MS = 15 * 60 * 1000; // polling stops, so that an unattended page does not keep its session alive
   const MINUTE = 60;
   const HOUR = 60 * MINUTE;
@@ -106,14 +105,16 @@
     history.replaceState(null, "", location.pathname);
   }
 
-  const headers = { "X-Requested-With": "script" };
-
-  async function fetchPage(address, requester) {
+  async function request(address, requester, more = {}) {
     const response = await fetch(address, {
-      headers: { ...headers, "X-Requested-With": requester }, credentials: "same-origin",
+      headers: { "X-Requested-With": requester, ...more }, credentials: "same-origin",
     });
     if (response.status === 401) location.reload();
-    if (!response.ok) throw new Error(String(response.status));
+    if (!response.ok && response.status !== 304) throw new Error(String(response.status));
+    return response;
+  }
+
+  async function parse(response) {
     return new DOMParser().parseFromString(await response.text(), "text/html");
   }
 
@@ -125,7 +126,7 @@
       if (!link || event.button || event.metaKey || event.ctrlKey || event.shiftKey) return;
       event.preventDefault();
       try {
-        const page = await fetchPage(link.href, "drawer");
+        const page = await parse(await request(link.href, "drawer"));
         const bar = document.createElement("div");
         bar.className = "drawer-bar";
         const pageLink = document.createElement("a");
@@ -163,7 +164,7 @@
     const limit = Number(log.dataset.pageSize);
     let live = true;
     let lastActivity = Date.now();
-    let monthAt = 0;
+    let tag = ""; // the ETag of the last update
 
     for (const event of ["pointermove", "keydown", "scroll"]) {
       addEventListener(event, () => { lastActivity = Date.now(); }, { passive: true });
@@ -183,7 +184,11 @@
     function replacePart(part, newer) {
       const name = part.dataset.part;
       const html = newer.outerHTML;
-      if (seen.get(name) === html || part.contains(document.activeElement)) return;
+      if (seen.get(name) === html) return;
+      if (part.contains(document.activeElement)) {
+        tag = ""; // the next poll must bring this part again
+        return;
+      }
       seen.set(name, html);
       part.className = newer.className;
       part.replaceChildren(...newer.childNodes);
@@ -217,12 +222,12 @@
           showState("");
         } else {
           try {
-            const address = new URL(log.dataset.live, location.href);
-            if (Date.now() - monthAt > MONTH_MS) {
-              monthAt = Date.now();
-              address.searchParams.set("month", "1");
+            const newer = tag ? { "If-None-Match": tag } : {};
+            const response = await request(log.dataset.live, "live", newer);
+            if (response.status !== 304) {
+              tag = response.headers.get("ETag") || "";
+              applyUpdate(await parse(response));
             }
-            applyUpdate(await fetchPage(address, "live"));
             if (live) showState("");
           } catch {
             if (live) showState("Connection lost. Retrying…");
