@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
 from typing import Any, TypeVar
+from urllib.parse import urlsplit
 
 import grpc
 from aiohttp import web
@@ -52,6 +53,12 @@ class Portal:
     cookies: Cookies
     tenant_url: str
     clock: Callable[[], datetime]
+
+    @property
+    def origin(self) -> str:
+        """The scheme and host of the portal's addresses."""
+        scheme, host, *_ = urlsplit(self.tenant_url)
+        return f"{scheme}://{host}"
 
 
 @dataclass(slots=True)

@@ -72,6 +72,17 @@ def ndjson_line(activity: Activity) -> str:
     return json.dumps(as_document(activity), ensure_ascii=False, separators=(",", ":")) + "\n"
 
 
+def csv_end(text: str, address: str) -> str:
+    """The last line of an incomplete CSV file: what is missing, and where the rest is."""
+    return _line(("INCOMPLETE", f"{text} {address}", *[""] * (len(COLUMNS) - 2)))
+
+
+def ndjson_end(text: str, address: str) -> str:
+    """The last line of an incomplete NDJSON file, in the same meaning."""
+    document = {"incomplete": True, "detail": text, "continue": address}
+    return json.dumps(document, ensure_ascii=False, separators=(",", ":")) + "\n"
+
+
 def as_document(activity: Activity) -> dict[str, Any]:
     """One entry, with the values that both formats contain."""
     document: dict[str, Any] = {
