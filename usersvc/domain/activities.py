@@ -137,8 +137,7 @@ class Query:
     @property
     def is_scan(self) -> bool:
         """Whether no index serves this query."""
-        changes = self.actions.intersection(ACTION_OF_CHANGE.values())
-        return bool(self.request_id or changes)
+        return bool(self.request_id)
 
 
 @dataclass(frozen=True, slots=True)

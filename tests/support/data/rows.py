@@ -87,7 +87,8 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
         """,
         9: "UPDATE refusals SET report_id = uuidv7()",
         19: f"""
-            INSERT INTO activity_counts VALUES ('{ACME}', 60, now(), now(), now(), 1, 2, 3);
+            INSERT INTO activity_counts VALUES
+                ('{ACME}', 60, now(), now(), now(), 1, 2, 3, 2, 4, 5);
             INSERT INTO logged_names VALUES ('{ACME}', '{ANN}', 'ann@corp.test', next_change());
         """,
     },

@@ -5,13 +5,17 @@ The entries of both tables are ordered by their number alone, which begins with 
 """
 
 from collections.abc import Sequence
+from typing import Final
 
 from usersvc.domain.activities import ACTION_OF_CHANGE, Query, Result
 from usersvc.domain.changes import ChangeType
 from usersvc.store.activities.rows import CHANGES, REFUSALS
 from usersvc.store.listing.filter_sql import Where
 
-NEWEST_FIRST = "ORDER BY number DESC"
+NEWEST_FIRST: Final = "ORDER BY number DESC"
+_CUT_MINUTES: Final = 22
+"""Counts have the minute of the time, and the order is that of the numbers. These may be five
+minutes apart in both directions, at the beginning and at the end of a page."""
 
 
 def page_statement(where: Where, query: Query) -> str:
@@ -21,7 +25,10 @@ def page_statement(where: Where, query: Query) -> str:
     parts = []
     if reads_changes(query):
         change_conditions = [*conditions, *change_only_conditions(where, query)]
-        parts.append(f"{CHANGES} WHERE {all_of(change_conditions)} {NEWEST_FIRST} {limit}")
+        if query.actions and not (query.resource_id or query.request_id):
+            parts += _changes_by_minute(where, query, change_conditions, limit)
+        else:
+            parts.append(f"{CHANGES} WHERE {all_of(change_conditions)} {NEWEST_FIRST} {limit}")
     if reads_refusals(query):
         parts.append(_refusals_page(where, query, conditions, limit))
     return f"SELECT * FROM ({union(parts)}) AS activity {NEWEST_FIRST} {limit}"  # noqa: S608
@@ -84,6 +91,44 @@ def refusal_only_conditions(where: Where, query: Query) -> list[str]:
     if not query.actions:
         return []
     return [f"action = ANY({where.argument(list(query.actions))}::smallint[])"]
+
+
+def _changes_by_minute(
+    where: Where, query: Query, conditions: Sequence[str], limit: str
+) -> list[str]:
+    """Changes with some actions: of the minutes that have any, and those not rolled up yet.
+
+    Every minute but those that the page's limits cut has a matching change.
+    """
+    types = sum(1 << change_type for change_type in change_types(query))
+    minutes = [
+        f"organization_id = $1 AND minutes = 1 AND types & {where.argument(types)}::integer <> 0"
+    ]
+    if query.start_time:
+        start = where.argument(query.start_time)
+        minutes.append(f"start_time >= date_trunc('minute', {start}::timestamptz)")
+    if query.end_time:
+        minutes.append(f"start_time < {where.argument(query.end_time)}")
+    if query.after is not None:
+        minutes.append(f"first_number < {where.argument(query.after)}")
+    enough = where.argument(query.size + 1 + _CUT_MINUTES)
+    own = [*conditions, "number BETWEEN first_number AND last_number"]
+    return [
+        f"""
+        SELECT latest.*
+          FROM (SELECT first_number, last_number
+                  FROM activity_counts
+                 WHERE {all_of(minutes)}
+                 ORDER BY start_time DESC
+                 LIMIT {enough}) AS minute
+         CROSS JOIN LATERAL ({CHANGES} WHERE {all_of(own)} {NEWEST_FIRST} {limit}) AS latest
+         {NEWEST_FIRST} {limit}
+        """,  # noqa: S608
+        f"""
+        {CHANGES} WHERE {all_of(conditions)} AND number > (SELECT rolled_up FROM change_feed)
+        {NEWEST_FIRST} {limit}
+        """,  # noqa: S608
+    ]
 
 
 def _refusals_page(where: Where, query: Query, conditions: Sequence[str], limit: str) -> str:

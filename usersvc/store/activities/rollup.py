@@ -11,7 +11,7 @@ from typing import Final
 import asyncpg
 
 from chassis.database.pool import Database
-from usersvc.domain.activities import CYCLE_PERIOD, Action
+from usersvc.domain.activities import Action
 from usersvc.domain.changes import RETENTION
 
 BATCH_ENTRIES: Final = 2_000
@@ -20,7 +20,7 @@ TRIM_ROWS: Final = 5_000
 NAME_ACCURACY: Final = timedelta(days=3)
 """How far behind the time of a name's last use may be."""
 _SPARE: Final = timedelta(days=1)
-"""Counts are kept until no reader asks for a part of their day."""
+"""Counts are kept until no reader asks for a part of their hour."""
 
 
 async def pause(db: asyncpg.Connection) -> None:
@@ -53,8 +53,7 @@ class ActivityRollup:
         """Delete some counts and names of expired entries. Returns the number deleted."""
         async with self._database.connection() as db:
             deleted = [
-                await db.fetchval(_TRIM_COUNTS, 1, now - CYCLE_PERIOD - _SPARE, TRIM_ROWS),
-                await db.fetchval(_TRIM_COUNTS, 60, now - RETENTION - _SPARE, TRIM_ROWS),
+                await db.fetchval(_TRIM_COUNTS, now - RETENTION - _SPARE, TRIM_ROWS),
                 await db.fetchval(_TRIM_NAMES, now - RETENTION - NAME_ACCURACY, TRIM_ROWS),
             ]
         return sum(deleted)
@@ -76,41 +75,47 @@ _LAST: Final = """
 
 _ADD_COUNTS: Final = f"""
     WITH entry AS (
-        SELECT organization_id, create_time, 1 AS succeeded, 0 AS refused, 0 AS rejected_keys
+        SELECT organization_id, create_time, 1 AS succeeded, 0 AS refused, 0 AS rejected_keys,
+               1 << type AS types, number
           FROM changes
          WHERE number > $1 AND number <= $2
         UNION ALL
         SELECT organization_id, create_time, 0, (action <> {Action.AUTHENTICATE:d})::integer,
-               (action = {Action.AUTHENTICATE:d})::integer
+               (action = {Action.AUTHENTICATE:d})::integer, 0, NULL
           FROM refusals
          WHERE number > $1 AND number <= $2
     ), minute AS (
         SELECT organization_id, date_trunc('minute', create_time) AS start_time,
                min(create_time) AS first_time, max(create_time) AS last_time,
                sum(succeeded) AS succeeded, sum(refused) AS refused,
-               sum(rejected_keys) AS rejected_keys
+               sum(rejected_keys) AS rejected_keys, bit_or(types) AS types,
+               min(number) AS first_number, max(number) AS last_number
           FROM entry
          GROUP BY 1, 2
     ), interval_count AS (
         SELECT organization_id, 1 AS minutes, start_time, first_time, last_time, succeeded, refused,
-               rejected_keys
+               rejected_keys, types, first_number, last_number
           FROM minute
         UNION ALL
         SELECT organization_id, 60, date_trunc('hour', start_time, 'UTC'), min(first_time),
-               max(last_time), sum(succeeded), sum(refused), sum(rejected_keys)
+               max(last_time), sum(succeeded), sum(refused), sum(rejected_keys), bit_or(types),
+               min(first_number), max(last_number)
           FROM minute
          GROUP BY 1, 3
     ), added AS (
         INSERT INTO activity_counts AS counts
             (organization_id, minutes, start_time, first_time, last_time, succeeded, refused,
-             rejected_keys)
+             rejected_keys, types, first_number, last_number)
         SELECT * FROM interval_count
             ON CONFLICT (organization_id, minutes, start_time) DO UPDATE
            SET first_time = least(counts.first_time, excluded.first_time),
                last_time = greatest(counts.last_time, excluded.last_time),
                succeeded = counts.succeeded + excluded.succeeded,
                refused = counts.refused + excluded.refused,
-               rejected_keys = counts.rejected_keys + excluded.rejected_keys
+               rejected_keys = counts.rejected_keys + excluded.rejected_keys,
+               types = counts.types | excluded.types,
+               first_number = least(counts.first_number, excluded.first_number),
+               last_number = greatest(counts.last_number, excluded.last_number)
     )
     SELECT sum(succeeded + refused + rejected_keys)::bigint FROM minute
 """  # noqa: S608
@@ -156,8 +161,8 @@ _TRIM_COUNTS: Final = """
     WITH expired AS (
         SELECT organization_id, minutes, start_time
           FROM activity_counts
-         WHERE minutes = $1 AND start_time < $2
-         LIMIT $3
+         WHERE start_time < $1
+         LIMIT $2
     ), deleted AS (
         DELETE FROM activity_counts AS counts
          USING expired

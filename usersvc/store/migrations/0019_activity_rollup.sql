@@ -23,12 +23,15 @@ CREATE TABLE activity_counts (
     succeeded       bigint      NOT NULL,
     refused         bigint      NOT NULL,
     rejected_keys   bigint      NOT NULL,
+    types           integer     NOT NULL, -- of the changes: bit n is set if type n occurs
+    first_number    bigint, -- of the changes; NULL if there are none
+    last_number     bigint,
 
     CONSTRAINT activity_counts_pkey PRIMARY KEY (organization_id, minutes, start_time)
 );
 
 -- For retention.
-CREATE INDEX activity_counts_start_time_idx ON activity_counts (minutes, start_time);
+CREATE INDEX activity_counts_start_time_idx ON activity_counts (start_time);
 
 -- Text for trigrams: pg_trgm finds letters by LC_CTYPE, which is C, so that it would see no letter
 -- in 'мюллер'. Every byte that is not ASCII becomes a word such as '320'. `decode` leaves all bytes

@@ -23,6 +23,7 @@ from tests.support.usersvc.activity_calls import (
     roll_up,
     to_timestamp,
 )
+from tests.support.usersvc.entry_numbers import number_by_create_time
 from tests.support.usersvc.locks import wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
 from usersvc.store.activities.refusals import RefusalStore
@@ -219,10 +220,49 @@ async def test_trim_deletes_counts_and_names_after_retention(log, users_url, dat
         ]
 
     assert (await left(), await rollup.delete_expired(log.clock.now)) == ([4, 3, 3], 0)
-    await rollup.delete_expired(log.clock.now + timedelta(days=9))
-    assert await left() == [0, 3, 3]
+    await rollup.delete_expired(log.clock.now + timedelta(days=29))
+    assert await left() == [4, 3, 3]
     await rollup.delete_expired(datetime.now(UTC) + timedelta(days=50))
     assert await left() == [0, 0, 0]
+
+
+# Actions.
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+async def test_entries_with_an_action_are_listed_while_they_are_rolled_up(
+    log, database, db, monkeypatch, size
+):
+    monkeypatch.setattr(f"{ROLLUP}.BATCH_ENTRIES", size)
+    monkeypatch.setattr("usersvc.store.activities.page_sql._CUT_MINUTES", 2)
+    expected = []
+    for number in range(6):
+        user = await create(log.users, f"u{number}@corp.test")
+        log.clock.advance(minutes=20)
+        await update(log.users, user.id, title="Dr.")
+        expected.insert(0, user.id)
+    await number_by_create_time(db)
+    rollup = ActivityRollup(database)
+
+    async def updated() -> list[str]:
+        """The users of all updates, page by page."""
+        seen, token = [], ""
+        while True:
+            request = activity_pb2.ListActivitiesRequest(
+                organization_id=ACME,
+                actions=[Activity.ACTION_UPDATE_USER],
+                page_size=2,
+                page_token=token,
+            )
+            page = await log.activities.ListActivities(request)
+            seen += [each.resource_id for each in page.activities]
+            token = page.next_page_token
+            if not token:
+                return seen
+
+    assert await updated() == expected
+    while await rollup.roll_up(log.clock.now):
+        assert await updated() == expected
 
 
 # Retention.
