@@ -42,6 +42,6 @@ async def browser(tenant: Stack) -> AsyncIterator[Browser]:
 @pytest.fixture
 async def sso_org(operate: Operator) -> SsoOrganization:
     """A new organization, whose users sign in through its identity provider."""
-    organization = SsoOrganization(operate, await operate.organization())
+    organization = SsoOrganization(operate, await operate.create_organization())
     await organization.activate()
     return organization

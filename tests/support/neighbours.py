@@ -1,7 +1,7 @@
-"""An organization (the neighbour) with data of every kind, which another organization attacks.
+"""The neighbour: an organization with data of every kind, whose data another one tries to reach.
 
-Every text of the neighbour contains a random mark, so a response with the mark leaks its data. The
-attacker knows the neighbour's ids and the names of its schema and of one of its users.
+Every text of the neighbour contains a random marker, so a response that contains the marker leaks
+its data. The attacker knows the neighbour's ids, the name of its schema and one of its user names.
 """
 
 import secrets
@@ -31,15 +31,15 @@ from tests.support.stack import Stack
 
 DATABASES = ("users", "keys")
 NAME_PREFIX = "zebra"
-"""The prefix of all names of the neighbour, by which filters can match them without the mark."""
+"""The prefix of the neighbour's names. A filter with the prefix matches them without the marker."""
 
 
 @dataclass(frozen=True)
 class Neighbour:
-    """An organization, the mark in its texts, and the values that an attacker knows, by kind."""
+    """The organization, the marker in its texts, and each value that an attacker knows, by name."""
 
     portal_org: PortalOrganization
-    mark: str
+    marker: str
     key: keys_pb2.GenerateKeyResponse
     known: Mapping[str, str] = field(default_factory=dict)
 
@@ -55,10 +55,10 @@ class Neighbour:
 
 async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Neighbour:
     """Create an organization with data of every kind."""
-    mark = secrets.token_hex(12)
-    name, urn = f"{NAME_PREFIX}-{mark}", f"urn:{NAME_PREFIX}:{uuid4().hex}"
+    marker = secrets.token_hex(12)
+    name, urn = f"{NAME_PREFIX}-{marker}", f"urn:{NAME_PREFIX}:{uuid4().hex}"
     portal_org = await create_portal_organization(operate, stack, name)
-    key = await operate.key(portal_org.organization_id)
+    key = await operate.generate_key(portal_org.organization_id)
     await operate.register(
         portal_org.organization_id,
         schemas_pb2.Schema(
@@ -70,7 +70,7 @@ async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Nei
         ),
     )
     users = [
-        await portal_org.person(
+        await portal_org.create_person(
             user_name=f"{NAME_PREFIX}-{uuid4().hex}@corp.test",
             display_name=name,
             external_id=name,
@@ -91,10 +91,10 @@ async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Nei
     known |= {"sso_etag": connection.etag}
     known |= await _tokens(stack, portal_org, neighbour_scim)
     known |= {"key": key.key.id, "organization": portal_org.organization_id}
-    known |= {"schema": urn, "link": await portal_org.link(users[0])}
+    known |= {"schema": urn, "link": await portal_org.create_link_token(users[0])}
     await _wait_until_use_is_written(operate, key.key)
-    assert not any(mark in value for value in known.values())
-    return Neighbour(portal_org, mark, key, known)
+    assert not any(marker in value for value in known.values())
+    return Neighbour(portal_org, marker, key, known)
 
 
 async def _wait_until_use_is_written(operate: Operator, key: keys_pb2.Key) -> None:

@@ -29,7 +29,7 @@ class Operator:
     users: "users_pb2_grpc.UserServiceAsyncStub"
     sessions: "sessions_pb2_grpc.SessionServiceAsyncStub"
 
-    async def organization(self, name: str = "Initech") -> str:
+    async def create_organization(self, name: str = "Initech") -> str:
         """Create an organization with an active integration; returns its id."""
         request = pb.CreateOrganizationRequest(organization=pb.Organization(display_name=name))
         created = await self.organizations.CreateOrganization(request)
@@ -38,7 +38,7 @@ class Operator:
         )
         return created.organization.id
 
-    async def key(self, organization_id: str) -> pb.GenerateKeyResponse:
+    async def generate_key(self, organization_id: str) -> pb.GenerateKeyResponse:
         """Generate a key for an organization."""
         return await self.keys.GenerateKey(
             pb.GenerateKeyRequest(organization_id=organization_id, created_by="a test")

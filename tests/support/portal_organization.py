@@ -22,13 +22,13 @@ class PortalOrganization:
     organization_id: str
     administrator: users_pb2.User
 
-    async def person(self, **fields: object) -> users_pb2.User:
+    async def create_person(self, **fields: object) -> users_pb2.User:
         """Create a person."""
         user = users_pb2.User(**({"user_name": f"{uuid4().hex}@corp.test"} | fields))
         request = users_pb2.CreateUserRequest(organization_id=self.organization_id, user=user)
         return (await self.operate.users.CreateUser(request)).user
 
-    async def link(self, user: users_pb2.User | None = None) -> str:
+    async def create_link_token(self, user: users_pb2.User | None = None) -> str:
         """The token of a new sign-in link for a user, by default the administrator."""
         recipient = user or self.administrator
         request = sessions_pb2.CreateSignInLinkRequest(
@@ -40,14 +40,14 @@ class PortalOrganization:
         """Sign a user in with a link, and return the response. The default is the administrator."""
         page = await browser.get("/login/link")
         action, fields = page.form()
-        return await browser.post(action, fields | {"token": await self.link(user)})
+        return await browser.post(action, fields | {"token": await self.create_link_token(user)})
 
 
 async def create_portal_organization(
     operate: Operator, tenant: Stack, name: str = "Initech"
 ) -> PortalOrganization:
     """Create an organization with an active integration and an administrator."""
-    organization_id = await operate.organization(name)
+    organization_id = await operate.create_organization(name)
     user = users_pb2.User(
         user_name="ada@corp.test",
         display_name="Ada Min",

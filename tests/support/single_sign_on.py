@@ -71,7 +71,7 @@ class SsoOrganization:
         request = sso_pb2.GetSsoConnectionRequest(organization_id=self.organization_id)
         return (await self.operate.sso.GetSsoConnection(request)).connection
 
-    async def person(self, name: str = "", *, administrator: bool = False) -> "Person":
+    async def create_person(self, name: str = "", *, administrator: bool = False) -> "Person":
         """Create a provisioned person."""
         object_identifier = str(uuid4())
         user = users_pb2.User(

@@ -21,8 +21,8 @@ async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]
     connection = await asyncpg.connect(_database(stack))
     async with operator(stack) as services:
         for _ in range(number):
-            organization_id = await services.organization()
-            key = await services.key(organization_id)
+            organization_id = await services.create_organization()
+            key = await services.generate_key(organization_id)
             await connection.execute(INSERT_USERS, organization_id, 1, people)
             rows = await connection.fetch(
                 "SELECT user_id, user_name FROM users WHERE organization_id = $1", organization_id

@@ -111,7 +111,7 @@ async def victim(stack: Stack) -> Victim:
 async def _attacker(services: Operator, stack: Stack) -> Attacker:
     organization = await create_portal_organization(services, stack, "Attacker")
     organization_id = organization.organization_id
-    key = await services.key(organization_id)
+    key = await services.generate_key(organization_id)
     sso_org = SsoOrganization(services, organization_id)
     await sso_org.activate()
     for number in range(SCHEMAS):

@@ -149,7 +149,7 @@ async def test_organization_over_its_page_rate_is_429_and_others_are_not(
             open_pages(modest, "/people/", BURST // 3),
         )
         async with aiohttp.ClientSession() as session:
-            key = await operate.key(greedy_id)
+            key = await operate.generate_key(greedy_id)
             scim = await strict.client(session, key.token)("GET", "/Users?count=1")
 
     assert statuses(flooded).keys() == {200, 429}
@@ -174,7 +174,7 @@ async def test_slow_pages_of_one_organization_do_not_block_others(
         flooded = [asyncio.create_task(greedy.get(ENTRA)) for _ in range(BURST - 5)]
         await asyncio.wait(flooded, return_when=asyncio.FIRST_COMPLETED)  # all slots are in use
         page = await modest.get("/people/")
-        key = await operate.key(greedy_id)
+        key = await operate.generate_key(greedy_id)
         scim = await strict.client(session, key.token)("GET", "/Users?count=1")
         still_open = [each for each in flooded if not each.done()]
         pages = await asyncio.gather(*flooded)
@@ -249,7 +249,7 @@ async def test_person_too_large_to_show_gets_an_error_page(
 ):
     portal_org = await create_portal_organization(operate, tenant)
     values = [users_pb2.TypedValue(value="x" * 4_000) for _ in range(200)]
-    large = await portal_org.person(user_name="large@corp.test", photos=values)
+    large = await portal_org.create_person(user_name="large@corp.test", photos=values)
     await portal_org.sign_in(browser)
     page = await browser.get(f"/people/{large.id}")
 

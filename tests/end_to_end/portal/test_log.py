@@ -25,7 +25,7 @@ async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
 @pytest.fixture
 async def signed_in(browser: Browser, portal_org: PortalOrganization) -> Browser:
     for number in range(4):
-        await portal_org.person(user_name=f"u{number}@corp.test")
+        await portal_org.create_person(user_name=f"u{number}@corp.test")
     await portal_org.sign_in(browser)
     return browser
 
@@ -41,7 +41,7 @@ async def test_live_update_is_empty_until_the_log_has_a_new_entry(
     assert (again.status, again.text) == (304, "")
     assert again.headers["ETag"] == first.headers["ETag"]
 
-    await portal_org.person(user_name="u39@corp.test")
+    await portal_org.create_person(user_name="u39@corp.test")
 
     newer = await signed_in.get(f"{LOG}/live?q=u3", **{"If-None-Match": first.headers["ETag"]})
     assert newer.status == 200

@@ -46,7 +46,7 @@ async def add_to_groups(portal_org: PortalOrganization, user_id: str, number: in
 async def test_person_page_shows_a_bounded_number_of_groups(
     browser: Browser, portal_org: PortalOrganization, number: int, text: str
 ):
-    person = await portal_org.person(display_name="Ann")
+    person = await portal_org.create_person(display_name="Ann")
     await add_to_groups(portal_org, person.id, number)
     await portal_org.sign_in(browser)
 

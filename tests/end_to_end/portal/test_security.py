@@ -50,7 +50,7 @@ async def test_page_without_a_session_redirects_to_sign_in(browser: Browser, pat
 async def test_page_is_403_for_a_user_who_is_not_an_administrator(
     browser: Browser, portal_org: PortalOrganization, path: str
 ):
-    await portal_org.sign_in(browser, await portal_org.person())
+    await portal_org.sign_in(browser, await portal_org.create_person())
     page = await browser.get(path)
     assert page.status == 403
     assert "administrator" in page.text.lower()
@@ -79,8 +79,8 @@ async def test_administrator_sees_nothing_of_another_organization(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, tenant: Stack
 ):
     other = await create_portal_organization(operate, tenant, "Globex")
-    eve = await other.person(user_name="eve@globex.test")
-    key = await operate.key(other.organization_id)
+    eve = await other.create_person(user_name="eve@globex.test")
+    key = await operate.generate_key(other.organization_id)
     await portal_org.sign_in(browser)
 
     for path in (f"/people/{eve.id}", f"{ENTRA}keys/{key.key.id}/revoke", "/groups/" + eve.id):
@@ -191,7 +191,7 @@ async def test_form_generates_one_key_only(browser: Browser, portal_org: PortalO
 async def test_sign_in_link_works_once(
     browser: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
-    token = await portal_org.link()
+    token = await portal_org.create_link_token()
     action, fields = (await browser.get("/login/link")).form()
     assert (await browser.post(action, fields | {"token": token})).status == 303
     async with open_browser(tenant.base_url) as other_browser:
@@ -222,7 +222,9 @@ async def test_sign_in_page_drops_redirect_targets_on_other_sites(browser: Brows
 
 
 async def test_names_with_markup_are_escaped(browser: Browser, portal_org: PortalOrganization):
-    await portal_org.person(user_name="<script>alert(1)</script>", display_name="'\"><img src=x>")
+    await portal_org.create_person(
+        user_name="<script>alert(1)</script>", display_name="'\"><img src=x>"
+    )
     await portal_org.sign_in(browser)
     for path in ("/people/", LOG, "/people/?q=<script>alert(2)</script>"):
         page = await browser.get(path)
@@ -232,8 +234,8 @@ async def test_names_with_markup_are_escaped(browser: Browser, portal_org: Porta
 
 
 async def test_csv_export_escapes_formulas(browser: Browser, portal_org: PortalOrganization):
-    await portal_org.person(user_name="=cmd|' /C calc'!A0")
-    await portal_org.person(user_name="@SUM(1+1)")
+    await portal_org.create_person(user_name="=cmd|' /C calc'!A0")
+    await portal_org.create_person(user_name="@SUM(1+1)")
     await portal_org.sign_in(browser)
     page = await browser.get(f"{LOG}.csv")
     assert page.headers["Content-Type"].startswith("text/csv")
@@ -246,7 +248,7 @@ async def test_ndjson_export_has_one_line_per_entry(
     browser: Browser, portal_org: PortalOrganization
 ):
     for number in range(60):
-        await portal_org.person(user_name=f"u{number}@corp.test")
+        await portal_org.create_person(user_name=f"u{number}@corp.test")
     await portal_org.sign_in(browser)
     page = await browser.get(f"{LOG}.ndjson?action=create")
     lines = [json.loads(line) for line in page.text.splitlines()]
@@ -320,7 +322,7 @@ async def test_body_that_is_not_a_form_is_refused(
 async def test_refused_change_is_logged_with_its_detail(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(portal_org.organization_id)
+    key = await operate.generate_key(portal_org.organization_id)
     org_scim = Client(scim._session, scim.url, key.token)
     created = (await org_scim("POST", "/Users", {"userName": "ann@corp.test"})).document
     refused = [
@@ -345,7 +347,7 @@ async def test_refused_change_is_logged_with_its_detail(
 async def test_refused_read_is_not_logged(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(portal_org.organization_id)
+    key = await operate.generate_key(portal_org.organization_id)
     org_scim = Client(scim._session, scim.url, key.token)
     assert (await org_scim("GET", "/Users/nobody")).status == 404
     await org_scim("POST", "/Groups", b"{")
@@ -359,7 +361,7 @@ async def test_refused_read_is_not_logged(
 async def test_refused_bulk_operations_are_logged_separately(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
-    key = await operate.key(portal_org.organization_id)
+    key = await operate.generate_key(portal_org.organization_id)
     org_scim = Client(scim._session, scim.url, key.token)
     operations = [
         {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}

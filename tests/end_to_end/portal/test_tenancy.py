@@ -64,7 +64,7 @@ async def test_no_page_shows_data_of_another_organization(
         for path in paths(route, neighbour.known):
             for query in queries(neighbour.known):
                 page = await get_page(browser, path + query)
-                assert neighbour.mark not in page.text + str(page.headers), path + query
+                assert neighbour.marker not in page.text + str(page.headers), path + query
     assert await stored_rows(tenant, neighbour.organization_id) == before
 
     # The neighbour itself sees the data on these pages, so the assertions above can fail.
@@ -74,7 +74,7 @@ async def test_no_page_shows_data_of_another_organization(
             route.path
             for route in pages
             for path in paths(route, neighbour.known)
-            if neighbour.mark in (await get_page(owner, path)).text
+            if neighbour.marker in (await get_page(owner, path)).text
         }
     assert showing >= {"/dashboard/", "/people/", "/people/{id}", "/groups/", "/groups/{id}"}
     assert showing >= {f"{ENTRA}log", f"{ENTRA}log.csv", f"{ENTRA}log.ndjson", f"{ENTRA}log/live"}
@@ -100,7 +100,7 @@ async def test_no_form_changes_data_of_another_organization(
                 for each in hostile:
                     page = await client.post(path, fields | each)
                     assert page.status < 500, path
-                    assert neighbour.mark not in page.text + str(page.headers), path
+                    assert neighbour.marker not in page.text + str(page.headers), path
     assert await stored_rows(tenant, neighbour.organization_id) == before
 
 

@@ -68,8 +68,8 @@ class Organizations:
     tenant: Stack
 
     async def with_members(self, number: int) -> Organization:
-        organization_id = await self.operate.organization()
-        key = await self.operate.key(organization_id)
+        organization_id = await self.operate.create_organization()
+        key = await self.operate.generate_key(organization_id)
         group_id = uuid4()
         database = await asyncpg.connect(self.tenant.database_url("users"))
         try:

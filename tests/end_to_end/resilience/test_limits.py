@@ -55,7 +55,9 @@ class Organizations:
 
     async def client(self, organization_id: str = "") -> Client:
         """A client with a new key, by default of a new organization."""
-        key = await self.operate.key(organization_id or await self.operate.organization())
+        key = await self.operate.generate_key(
+            organization_id or await self.operate.create_organization()
+        )
         return self.with_token(key.token)
 
     def with_token(self, token: str) -> Client:
@@ -153,7 +155,7 @@ async def test_client_that_waits_for_retry_after_is_served(organizations: Organi
 
 
 async def test_second_key_does_not_raise_organization_rate(organizations: Organizations):
-    organization_id = await organizations.operate.organization()
+    organization_id = await organizations.operate.create_organization()
     first = await organizations.client(organization_id)
     second = await organizations.client(organization_id)
 
@@ -227,7 +229,7 @@ async def test_new_key_works_while_its_address_is_over_limit(
 
 async def test_forty_new_keys_from_one_address_work_at_once(organizations: Organizations):
     address = {"X_Forwarded_For": "203.0.113.13"}
-    organization_ids = [await organizations.operate.organization() for _ in range(8)]
+    organization_ids = [await organizations.operate.create_organization() for _ in range(8)]
     clients = [await organizations.client(each) for each in organization_ids for _ in range(5)]
     replies = await asyncio.gather(*(each("GET", "/Users?count=0", **address) for each in clients))
 
@@ -238,13 +240,13 @@ async def test_known_key_works_after_cache_invalidation(
     organizations: Organizations, operate: Operator
 ):
     """A change of an organization's keys invalidates the gateway's cache of them."""
-    organization_id = await operate.organization()
+    organization_id = await operate.create_organization()
     good = await organizations.client(organization_id)
     address = {"X_Forwarded_For": "203.0.113.9"}
     await good("GET", "/Users?count=0", **address)
     for _ in range(UNKNOWN_KEYS * 2):
         await organizations.with_token(unknown_key())("GET", "/Users", **address)
-    spare = await operate.key(organization_id)
+    spare = await operate.generate_key(organization_id)
     await operate.revoke(spare.key)
 
     assert (await good("GET", "/Users?count=0", **address)).status == 200
@@ -268,7 +270,7 @@ async def test_key_works_once_integration_is_switched_on_again(
     organizations: Organizations, operate: Operator
 ):
     """A cached refusal must not outlive its reason."""
-    organization_id = await operate.organization()
+    organization_id = await operate.create_organization()
     scim = await organizations.client(organization_id)
     address = {"X_Forwarded_For": "203.0.113.11"}
     request = pb.DeactivateIntegrationRequest(organization_id=organization_id)

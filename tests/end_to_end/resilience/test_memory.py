@@ -79,7 +79,9 @@ async def send(session: aiohttp.ClientSession, gateway: Gateway, token: str, bod
 @pytest.fixture
 async def tokens(operate: Operator) -> list[str]:
     """Keys of several organizations."""
-    return [(await operate.key(await operate.organization())).token for _ in range(4)]
+    return [
+        (await operate.generate_key(await operate.create_organization())).token for _ in range(4)
+    ]
 
 
 async def test_large_bodies_fit_into_memory_while_usersvc_hangs(
@@ -130,7 +132,7 @@ async def test_slow_senders_occupy_no_slot(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
     with running_gateway(tenant, max_requests=SLOTS) as gateway:
-        key = await operate.key(await operate.organization())
+        key = await operate.generate_key(await operate.create_organization())
         host, port = gateway.address
         senders = [await asyncio.open_connection(host, port) for _ in range(2 * SLOTS)]
         for number, (_, writer) in enumerate(senders):
@@ -166,7 +168,9 @@ async def test_body_over_memory_limit_is_refused_and_others_are_served(
     tenant: Stack, operate: Operator, session: aiohttp.ClientSession
 ):
     """One organization can use only half of the memory for bodies."""
-    greedy, modest = [await operate.key(await operate.organization()) for _ in range(2)]
+    greedy, modest = [
+        await operate.generate_key(await operate.create_organization()) for _ in range(2)
+    ]
     body = large_group()
     with running_gateway(tenant) as gateway:
         flood = asyncio.gather(*(send(session, gateway, greedy.token, body) for _ in range(60)))

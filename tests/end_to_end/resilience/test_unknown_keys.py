@@ -64,7 +64,7 @@ async def test_unknown_keys_with_large_headers_leave_no_memory(tenant: Stack, un
 
 async def test_uncached_keys_work_during_unknown_key_attack(tenant: Stack, operate: Operator):
     """After a restart the cache is empty, so lookups of valid keys compete with the attacker's."""
-    keys = [await operate.key(await operate.organization()) for _ in range(10)]
+    keys = [await operate.generate_key(await operate.create_organization()) for _ in range(10)]
     with running_gateway(tenant, proxies=1, unknown_keys=2) as gateway:
         attack = asyncio.create_task(send_unknown_keys(gateway, 0))
         async with aiohttp.ClientSession() as session:

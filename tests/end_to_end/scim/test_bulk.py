@@ -322,7 +322,7 @@ async def test_thousand_users_are_created_in_one_request(scim: Client):
 
 async def test_bulk_request_does_not_reach_another_organization(scim: Client, operate):
     user = (await scim("POST", "/Users", person())).document
-    token = (await operate.key(await operate.organization())).token
+    token = (await operate.generate_key(await operate.create_organization())).token
     reply = await scim(
         "POST",
         "/Bulk",

@@ -40,7 +40,7 @@ class Organization:
     @classmethod
     async def create(cls, stack: Stack, session: aiohttp.ClientSession) -> "Organization":
         async with operator(stack) as services:
-            token = (await services.key(await services.organization())).token
+            token = (await services.generate_key(await services.create_organization())).token
         created = cls(Client(session, stack.url, token), {})
         for label, name in zip(USERS, USER_NAMES, strict=True):
             await created._add("/Users", label, user(name))

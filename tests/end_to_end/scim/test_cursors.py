@@ -109,7 +109,7 @@ async def test_cursor_of_another_query_or_malformed_is_refused(scim: Client, fiv
 
 
 async def test_cursor_of_another_organization_is_refused(scim: Client, operate, five_users):
-    token = (await operate.key(await operate.organization())).token
+    token = (await operate.generate_key(await operate.create_organization())).token
     first = await scim("GET", "/Users?count=1&cursor")
     reply = await scim(
         "GET",

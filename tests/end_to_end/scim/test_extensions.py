@@ -59,10 +59,10 @@ BADGE_VALUES = {
 @asynccontextmanager
 async def new_client(tenant: Stack, operate: Operator, *schemas: pb.Schema):
     """A client of a new organization with these registered schemas."""
-    organization_id = await operate.organization()
+    organization_id = await operate.create_organization()
     for schema in schemas:
         await operate.register(organization_id, schema)
-    key = await operate.key(organization_id)
+    key = await operate.generate_key(organization_id)
     async with client(replace(tenant, token=key.token)) as sender:
         yield sender
 
@@ -299,8 +299,8 @@ async def test_bulk_and_root_query_support_registered_attributes(acme: Client):
 
 
 async def test_schema_registered_later_is_used_within_seconds(tenant: Stack, operate: Operator):
-    organization_id = await operate.organization()
-    key = await operate.key(organization_id)
+    organization_id = await operate.create_organization()
+    key = await operate.generate_key(organization_id)
     async with client(replace(tenant, token=key.token)) as scim:
         before = await scim("GET", f"/Schemas/{BADGE}")
         await operate.register(organization_id, BADGE_SCHEMA)

@@ -21,7 +21,7 @@ Document = dict[str, Any]
 @pytest.fixture
 async def stranger(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
     """A client of another organization."""
-    key = await operate.key(await operate.organization())
+    key = await operate.generate_key(await operate.create_organization())
     async with client(replace(tenant, token=key.token)) as sender:
         yield sender
 

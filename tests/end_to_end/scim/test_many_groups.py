@@ -69,8 +69,8 @@ class Organization:
 
 @pytest.fixture
 async def org(tenant: Stack, operate: Operator) -> AsyncIterator[Organization]:
-    organization_id = await operate.organization()
-    key = await operate.key(organization_id)
+    organization_id = await operate.create_organization()
+    key = await operate.generate_key(organization_id)
     async with client(replace(tenant, token=key.token)) as scim:
         user = (await scim("POST", "/Users", person())).document
         url = tenant.database_url("users")

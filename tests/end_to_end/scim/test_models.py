@@ -89,7 +89,7 @@ async def create(scim: Client, path: str, document: dict[str, Any]) -> dict[str,
 @pytest.fixture
 async def scim(tenant: Stack, operate: Operator) -> AsyncIterator[Client]:
     """A client of a new organization, so that lists have no resources of other tests."""
-    generated = await operate.key(await operate.organization())
+    generated = await operate.generate_key(await operate.create_organization())
     async with client(replace(tenant, token=generated.token)) as sender:
         yield sender
 

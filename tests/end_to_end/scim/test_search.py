@@ -125,7 +125,7 @@ async def test_me_endpoint_is_501(scim: Client):
 
 async def test_first_root_page_has_newest_user_and_newest_group(tenant: Stack, operate: Operator):
     # A new organization: in the shared one, users of other tests fill the first page.
-    key = await operate.key(await operate.organization())
+    key = await operate.generate_key(await operate.create_organization())
     async with client(replace(tenant, token=key.token)) as scim:
         user = await scim("POST", "/Users", person())
         group = await scim("POST", "/Groups", {"displayName": "Team"})

@@ -52,7 +52,7 @@ async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
 @pytest.fixture
 async def own_client(operate: Operator, portal_org: PortalOrganization, scim: Client) -> Client:
     """A client of a new organization, whose only user is the administrator."""
-    key = await operate.key(portal_org.organization_id)
+    key = await operate.generate_key(portal_org.organization_id)
     return Client(scim._session, scim.url, key.token)
 
 
@@ -214,7 +214,9 @@ async def test_hostile_input_leaves_each_log_line_one_json_document(
 async def test_csv_export_cells_are_not_formulas(browser: Browser, portal_org: PortalOrganization):
     for start in ("=", ";=", "; +", "\t-", "a;@", "a\n=", " @"):
         name = f"{start}cmd|' /C calc'!A0"
-        await portal_org.person(user_name=f"{name}{uuid4().hex}", display_name=name, title=name)
+        await portal_org.create_person(
+            user_name=f"{name}{uuid4().hex}", display_name=name, title=name
+        )
     await portal_org.sign_in(browser)
 
     page = await browser.get(f"{LOG}.csv")
@@ -250,10 +252,10 @@ async def test_hostile_names_add_no_markup_to_pages(
 ):
     portal_org = await create_portal_organization(operate, tenant, BREAKOUT)
     own_client = Client(
-        scim._session, scim.url, (await operate.key(portal_org.organization_id)).token
+        scim._session, scim.url, (await operate.generate_key(portal_org.organization_id)).token
     )
     link = f"javascript:alert('{MARK}')"
-    person = await portal_org.person(
+    person = await portal_org.create_person(
         user_name=BREAKOUT,
         display_name=BREAKOUT,
         title=BREAKOUT,

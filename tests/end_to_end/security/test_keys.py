@@ -60,7 +60,7 @@ async def test_key_pasted_with_bearer_prefix_works(scim: Client):
 
 
 async def test_revoked_key_stops_although_cached(scim: Client, operate: Operator):
-    generated = await operate.key(await operate.organization())
+    generated = await operate.generate_key(await operate.create_organization())
     used = await with_key(scim, generated.token)()
 
     await operate.revoke(generated.key)
@@ -72,8 +72,8 @@ async def test_revoked_key_stops_although_cached(scim: Client, operate: Operator
 
 
 async def test_keys_of_switched_off_integration_are_refused(scim: Client, operate: Operator):
-    organization_id = await operate.organization()
-    generated = await operate.key(organization_id)
+    organization_id = await operate.create_organization()
+    generated = await operate.generate_key(organization_id)
     used = await with_key(scim, generated.token)()
 
     await operate.integrations.DeactivateIntegration(
@@ -91,8 +91,11 @@ async def test_keys_of_switched_off_integration_are_refused(scim: Client, operat
 
 
 async def test_old_and_new_key_work_after_generation(scim: Client, operate: Operator):
-    organization_id = await operate.organization()
-    old, new = await operate.key(organization_id), await operate.key(organization_id)
+    organization_id = await operate.create_organization()
+    old, new = (
+        await operate.generate_key(organization_id),
+        await operate.generate_key(organization_id),
+    )
 
     replies = [await with_key(scim, token)() for token in (old.token, new.token)]
 
@@ -114,7 +117,7 @@ async def test_key_does_not_reach_users_of_another_organization(scim: Client, op
     created = await scim("POST", "/Users", user)
     path = f"/Users/{created.document['id']}"
     name = user["userName"].replace("@", "%40")
-    other_key = f"Bearer {(await operate.key(await operate.organization())).token}"
+    other_key = f"Bearer {(await operate.generate_key(await operate.create_organization())).token}"
     patch = {"Operations": [{"op": "replace", "path": "title", "value": "changed"}]}
 
     replies = [

@@ -1,4 +1,4 @@
-"""Two regions share nothing: no credential or data of one works in the other."""
+"""Two regions share nothing: each refuses credentials of the other, and has none of its data."""
 
 import zlib
 from collections.abc import AsyncIterator
@@ -22,7 +22,7 @@ LOGS = ("gateway", "usersvc", "keysvc", "postgres")
 
 @dataclass(frozen=True)
 class Regions:
-    """A client of each region, with the key of an organization of that region."""
+    """Two clients, one for each region. Each has the API key of an organization in its region."""
 
     us: Client
     eu: Client
@@ -128,7 +128,7 @@ async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack
 
         logs = {scim: _logs(stacks[scim]) for scim in (own, other)}
 
-        # Each request is in its own region's log, so that the assertions below can fail.
+        # Each region has logged its request, so the assertions below search the right logs.
         assert created.headers["X-Request-Id"] in logs[own]
         assert refused.headers["X-Request-Id"] in logs[other]
         for text in logs.values():
@@ -140,10 +140,10 @@ async def test_region_logs_only_its_own_requests(regions: Regions, tenant: Stack
 
 async def test_operator_sees_only_organizations_of_own_region(tenant: Stack, eu_tenant: Stack):
     async with operator(tenant) as us, operator(eu_tenant) as eu:
-        organization_id = await us.organization()
+        organization_id = await us.create_organization()
 
         with pytest.raises(grpc.aio.AioRpcError, match="NOT_FOUND"):
-            await eu.key(organization_id)
+            await eu.generate_key(organization_id)
 
 
 def _logs(stack: Stack) -> str:
@@ -169,7 +169,9 @@ async def test_session_and_sign_in_link_are_refused_in_other_region(
 
             # A sign-in link of one region does not work in the other.
             action, fields = (await other_browser.get("/login/link")).form()
-            refused = await other_browser.post(action, fields | {"token": await portal_org.link()})
+            refused = await other_browser.post(
+                action, fields | {"token": await portal_org.create_link_token()}
+            )
             assert refused.status == 401
 
 

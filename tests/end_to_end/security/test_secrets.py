@@ -84,7 +84,7 @@ async def misuse_key(scim: Client, token: str) -> None:
 async def use_pages(stack: Stack, operate: Operator) -> list[str]:
     """Sign in, generate a key, deactivate and sign out as an administrator; returns the secrets."""
     portal_org = await create_portal_organization(operate, stack)
-    link = await portal_org.link()
+    link = await portal_org.create_link_token()
     async with open_browser(stack.base_url) as portal:
         await portal.get(f"/login/link?token={link}")
         action, fields = (await portal.get("/login/link")).form()
@@ -108,9 +108,9 @@ async def use_single_sign_on(stack: Stack, operate: Operator) -> list[str]:
 
     A SAML response is a secret while it is valid.
     """
-    sso_org = SsoOrganization(operate, await operate.organization())
+    sso_org = SsoOrganization(operate, await operate.create_organization())
     await sso_org.activate()
-    user = await sso_org.person()
+    user = await sso_org.create_person()
     async with open_browser(stack.base_url) as portal:
         sign_in = await sso_org.start_sign_in(portal)
         response = sign_in.signed_response(user)
@@ -138,8 +138,8 @@ async def break_tables(stack: Stack, scim: Client, token: str) -> None:
 async def test_misused_secrets_are_not_logged(debug_stack: Stack):
     stack = debug_stack
     async with client(stack) as scim, operator(stack) as operate:
-        fresh = (await operate.key(await operate.organization())).token
-        await operate.revoke((await operate.key(await operate.organization())).key)
+        fresh = (await operate.generate_key(await operate.create_organization())).token
+        await operate.revoke((await operate.generate_key(await operate.create_organization())).key)
         mistyped = stack.token[:-1] + ("a" if stack.token[-1] != "a" else "b")
         for token in (stack.token, fresh, mistyped, f"cak_eu_{stack.token[7:]}"):
             await misuse_key(scim, token)

@@ -170,7 +170,7 @@ async def neighbour(operate: Services, tenant: Stack, scim: Client) -> Neighbour
 @pytest.fixture
 async def attacker(operate: Services, scim: Client) -> Client:
     """A client of another organization, with a key of that organization."""
-    key = await operate.key(await operate.organization("Attacker"))
+    key = await operate.generate_key(await operate.create_organization("Attacker"))
     return Client(scim._session, scim.url, key.token)
 
 
@@ -182,9 +182,9 @@ async def create_own_resources(client: Client) -> list[str]:
 
 
 async def leaks(
-    client: Client, requests: Iterable[Request], mark: str
+    client: Client, requests: Iterable[Request], marker: str
 ) -> list[tuple[Request, int]]:
-    """Send requests; returns those whose response has the mark in a header or in the body."""
+    """Send requests; returns those whose response has the marker in a header or in the body."""
     found: list[tuple[Request, int]] = []
     semaphore = asyncio.Semaphore(MAX_CONCURRENT)
 
@@ -192,7 +192,7 @@ async def leaks(
         async with semaphore:
             reply = await request.send(client)
         assert reply.status < 500 or request.path.startswith("/Me"), (request, reply.document)
-        if mark in str(reply.document) or mark in str(reply.headers):
+        if marker in str(reply.document) or marker in str(reply.headers):
             found.append((request, reply.status))
 
     async with asyncio.TaskGroup() as tasks:
@@ -210,8 +210,10 @@ async def test_no_route_reaches_another_organization(
 
     for route in ROUTES:
         own = await create_own_resources(attacker)
-        assert await leaks(attacker, hostile_requests(route, neighbour, own), neighbour.mark) == []
-        assert await leaks(attacker, reads_of_own_data(own), neighbour.mark) == []
+        assert (
+            await leaks(attacker, hostile_requests(route, neighbour, own), neighbour.marker) == []
+        )
+        assert await leaks(attacker, reads_of_own_data(own), neighbour.marker) == []
     assert await stored_rows(tenant, neighbour.organization_id) == before
 
     # The neighbour itself gets its data by the same requests, so the assertions above can fail.
@@ -220,7 +222,7 @@ async def test_no_route_reaches_another_organization(
     found = {
         route.path
         for route in reads
-        if await leaks(owner, hostile_requests(route, neighbour, []), neighbour.mark)
+        if await leaks(owner, hostile_requests(route, neighbour, []), neighbour.marker)
     }
     without = {"/Me", "/ServiceProviderConfig", "/ResourceTypes", "/ResourceTypes/{id}"}
     assert found == {route.path for route in reads} - without

@@ -283,7 +283,7 @@ async def caller(stack: Stack):
 
 async def create_own_resources(portal_org: PortalOrganization, services: Caller) -> OwnIds:
     """Create a user and a group of the attacker."""
-    user = await portal_org.person()
+    user = await portal_org.create_person()
     request = groups_pb2.CreateGroupRequest(
         organization_id=portal_org.organization_id,
         group=groups_pb2.Group(display_name="own"),
@@ -303,12 +303,12 @@ async def leaks(
 ) -> list[Any]:
     """Send requests; returns those whose responses leak.
 
-    A response leaks if it contains the mark, or an id of the neighbour that the request lacks.
+    A response leaks if it contains the marker, or an id of the neighbour that the request lacks.
     """
     found = []
     for request in requests:
         sent = str(request)
-        secret = [neighbour.mark, *(each for each in neighbour.ids if each not in sent)]
+        secret = [neighbour.marker, *(each for each in neighbour.ids if each not in sent)]
         responses = await services.responses(method, request)
         if any(each in response for each in secret for response in responses):
             found.append(request)
@@ -354,7 +354,7 @@ async def test_no_rpc_reaches_another_organization(
                 assert await leaks(services, method, [request], neighbour) == []
                 if method.name.startswith(WRITES):
                     members = await services.responses(*read_of_own_group(own))
-                    assert neighbour.mark not in str(members), request
+                    assert neighbour.marker not in str(members), request
         assert await stored_rows(tenant, neighbour.organization_id) == before
 
         # The neighbour itself gets its data by the same requests, so the assertions above can fail.
@@ -373,7 +373,7 @@ async def test_secret_with_wrong_organization_id_is_refused(
     tenant: Stack, operate: Operator, neighbour: Neighbour
 ):
     portal_org = await create_portal_organization(operate, tenant, "Attacker")
-    link = await portal_org.link()
+    link = await portal_org.create_link_token()
     mixed = f"{link.partition('.')[0]}.{neighbour.known['link'].partition('.')[2]}"
     before = await stored_rows(tenant, neighbour.organization_id)
 
@@ -384,6 +384,6 @@ async def test_secret_with_wrong_organization_id_is_refused(
         ):
             with pytest.raises(grpc.aio.AioRpcError) as refused:
                 await call(request)
-            assert neighbour.mark not in str(refused.value)
+            assert neighbour.marker not in str(refused.value)
         await operate.sessions.EndSession(sessions_pb2.EndSessionRequest(session_token=token))
     assert await stored_rows(tenant, neighbour.organization_id) == before

@@ -15,14 +15,14 @@ from tests.support.stack import Stack
 
 async def test_unsolicited_response_is_refused(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
-    unsolicited = sign_in.signed_response(await sso_org.person(), request_id=None)
+    unsolicited = sign_in.signed_response(await sso_org.create_person(), request_id=None)
     async with open_browser(browser.base_url) as fresh:
         assert refusal(await sign_in.finish(unsolicited, browser=fresh)) == (403, "no_request")
     assert refusal(await sign_in.finish(unsolicited)) == (401, "wrong_request")
 
 
 async def test_response_of_another_browser_is_refused(browser: Browser, sso_org: SsoOrganization):
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     sign_in = await sso_org.start_sign_in(browser)
     async with open_browser(browser.base_url) as another_browser:
         another_sign_in = await sso_org.start_sign_in(another_browser)
@@ -34,7 +34,7 @@ async def test_response_of_another_browser_is_refused(browser: Browser, sso_org:
 
 async def test_response_is_accepted_once(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
-    signed_response = sign_in.signed_response(await sso_org.person())
+    signed_response = sign_in.signed_response(await sso_org.create_person())
     cookie = browser.cookie("sign-in-us", ACS_PATH)
     assert (await sign_in.finish(signed_response)).status == 200
     assert refusal(await sign_in.finish(signed_response)) == (403, "no_request")
@@ -54,7 +54,7 @@ def _changed(cookie: str, index: int) -> str:
 async def test_changed_sign_in_cookie_is_refused(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
     fields = {
-        "SAMLResponse": encoded(sign_in.signed_response(await sso_org.person())),
+        "SAMLResponse": encoded(sign_in.signed_response(await sso_org.create_person())),
         "RelayState": "x",
     }
     good = browser.cookie("sign-in-us", ACS_PATH) or ""
@@ -67,9 +67,11 @@ async def test_changed_sign_in_cookie_is_refused(browser: Browser, sso_org: SsoO
 async def test_identity_provider_of_another_organization_is_refused(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    other = SsoOrganization(operate, await operate.organization(), pair=key_pair("another's"))
+    other = SsoOrganization(
+        operate, await operate.create_organization(), pair=key_pair("another's")
+    )
     await other.activate()
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     sign_in = await sso_org.start_sign_in(browser)
 
     page = await sign_in.finish(
@@ -84,14 +86,14 @@ async def test_identity_provider_of_another_organization_is_refused(
 
 async def test_unsigned_response_is_refused(browser: Browser, sso_org: SsoOrganization):
     sign_in = await sso_org.start_sign_in(browser)
-    page = await sign_in.finish(response(sign_in.statement(await sso_org.person())))
+    page = await sign_in.finish(response(sign_in.statement(await sso_org.create_person())))
     assert refusal(page) == (401, "not_signed")
 
 
 async def test_forged_assertion_beside_a_signed_one_is_refused(
     browser: Browser, sso_org: SsoOrganization
 ):
-    person, victim = await sso_org.person(), await sso_org.person(administrator=True)
+    person, victim = await sso_org.create_person(), await sso_org.create_person(administrator=True)
     sign_in = await sso_org.start_sign_in(browser)
     root = sign_in.signed_response(person)
     index = root.index(root.find("saml:Assertion", NAMES))
@@ -104,7 +106,7 @@ async def test_error_status_of_the_identity_provider_is_shown(
 ):
     sign_in = await sso_org.start_sign_in(browser)
     denied = sign_in.statement(
-        await sso_org.person(), status="urn:oasis:names:tc:SAML:2.0:status:Responder"
+        await sso_org.create_person(), status="urn:oasis:names:tc:SAML:2.0:status:Responder"
     )
     assert refusal(await sign_in.finish(response(denied))) == (401, "status")
 
@@ -113,7 +115,7 @@ async def test_valid_response_is_accepted_after_a_refused_one(
     browser: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(browser)
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     assert refusal(await sign_in.finish(response(sign_in.statement(person)))) == (401, "not_signed")
     assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
@@ -123,7 +125,7 @@ async def test_response_for_an_inactive_connection_is_refused(
 ):
     sign_in = await sso_org.start_sign_in(browser)
     await sso_org.set_up(sso_url="https://idp.test/changed")
-    page = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
+    page = await sign_in.finish(sign_in.signed_response(await sso_org.create_person()))
     assert refusal(page) == (409, "not_active")
 
 
@@ -193,7 +195,7 @@ async def test_get_of_the_acs_url_shows_how_to_sign_in(browser: Browser):
 async def test_log_has_the_reason_and_no_personal_data(
     browser: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
-    person = await sso_org.person("a-name-to-look-for")
+    person = await sso_org.create_person("a-name-to-look-for")
     sign_in = await sso_org.start_sign_in(browser, "&next=/a-path-to-look-for")
     signed_response = signed(sign_in.statement(person), key_pair("mallory"))
     page = await sign_in.finish(signed_response)

@@ -27,7 +27,7 @@ from tests.support.stack import Stack
 async def test_user_signs_in_and_gets_a_session(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     sign_in = await sso_org.start_sign_in(browser)
     page = await sign_in.finish(sign_in.signed_response(person))
 
@@ -39,7 +39,7 @@ async def test_user_signs_in_and_gets_a_session(
 async def test_administrator_is_redirected_to_the_dashboard(
     browser: Browser, sso_org: SsoOrganization
 ):
-    person = await sso_org.person(administrator=True)
+    person = await sso_org.create_person(administrator=True)
     sign_in = await sso_org.start_sign_in(browser)
     page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, "/dashboard/")
@@ -81,7 +81,7 @@ async def test_sign_in_sets_session_cookie_and_deletes_its_own(
     browser: Browser, sso_org: SsoOrganization
 ):
     sign_in = await sso_org.start_sign_in(browser)
-    page = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
+    page = await sign_in.finish(sign_in.signed_response(await sso_org.create_person()))
     session = next(each for each in page.set_cookies if each.startswith("session-us="))
     assert re.sub(r"=[\w.-]{20,}", "=…", session) == "session-us=…; HttpOnly; Path=/; SameSite=Lax"
     assert browser.cookie("sign-in-us", ACS_PATH) is None
@@ -96,7 +96,7 @@ async def test_email_form_redirects_to_the_identity_provider(
 
     redirect = await browser.post(action, fields | {"email": f" Ann@{sso_org.domain.upper()} "})
     sign_in = started_sign_in(sso_org, browser, redirect)
-    signed_in = await sign_in.finish(sign_in.signed_response(await sso_org.person()))
+    signed_in = await sign_in.finish(sign_in.signed_response(await sso_org.create_person()))
     assert signed_in.status == 200
 
 
@@ -135,7 +135,7 @@ async def test_email_form_from_another_site_is_refused(browser: Browser, sso_org
 async def test_redirect_after_sign_in_stays_on_this_site(
     browser: Browser, sso_org: SsoOrganization, next_: str, location: str
 ):
-    person = await sso_org.person(administrator=True)
+    person = await sso_org.create_person(administrator=True)
     sign_in = await sso_org.start_sign_in(browser, f"&next={next_}")
     page = await sign_in.finish(sign_in.signed_response(person))
     assert (page.status, page.location) == (303, location)
@@ -157,7 +157,7 @@ async def test_unknown_person_is_created_if_the_organization_allows_it(
 async def test_account_with_the_same_email_is_not_taken_over(
     browser: Browser, sso_org: SsoOrganization
 ):
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     other = replace(person, object_identifier="another-object")
     sign_in = await sso_org.start_sign_in(browser)
     assert refusal(await sign_in.finish(sign_in.signed_response(other))) == (409, "conflict")
@@ -166,7 +166,7 @@ async def test_account_with_the_same_email_is_not_taken_over(
 async def test_disabled_user_loses_session_and_cannot_sign_in(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     sign_in = await sso_org.start_sign_in(browser)
     assert (await sign_in.finish(sign_in.signed_response(person))).status == 200
 
@@ -205,7 +205,7 @@ async def test_metadata_can_be_downloaded(browser: Browser, tenant: Stack):
 async def test_administrator_tests_an_inactive_connection(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await sso_org.person(administrator=True)
+    administrator = await sso_org.create_person(administrator=True)
     await sign_in_by_link(operate, browser, sso_org, administrator)
     sso_org.pair = key_pair("a new certificate")
     before = await sso_org.set_up()
@@ -224,7 +224,7 @@ async def test_administrator_tests_an_inactive_connection(
 async def test_test_sign_in_refuses_missing_claims(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await sso_org.person(administrator=True)
+    administrator = await sso_org.create_person(administrator=True)
     await sign_in_by_link(operate, browser, sso_org, administrator)
     await sso_org.set_up(sso_url="https://idp.test/")
     sign_in = await sso_org.start_sign_in(browser, "&test=1")
@@ -238,7 +238,7 @@ async def test_test_sign_in_refuses_missing_claims(
 async def test_test_sign_in_of_changed_settings_is_refused(
     browser: Browser, sso_org: SsoOrganization, operate: Operator
 ):
-    administrator = await sso_org.person(administrator=True)
+    administrator = await sso_org.create_person(administrator=True)
     await sign_in_by_link(operate, browser, sso_org, administrator)
     sign_in = await sso_org.start_sign_in(browser, "&test=1")
     await sso_org.set_up(sso_url="https://idp.test/changed")
@@ -254,11 +254,11 @@ async def test_test_sign_in_needs_an_administrator_of_the_organization(
     path = f"/login/enterprise/?organization={sso_org.organization_id}&test=1"
     assert refusal(await browser.get(path)) == (403, "not_administrator")
 
-    await sign_in_by_link(operate, browser, sso_org, await sso_org.person())
+    await sign_in_by_link(operate, browser, sso_org, await sso_org.create_person())
     assert refusal(await browser.get(path)) == (403, "not_administrator")
 
-    other = SsoOrganization(operate, await operate.organization())
-    await sign_in_by_link(operate, browser, other, await other.person(administrator=True))
+    other = SsoOrganization(operate, await operate.create_organization())
+    await sign_in_by_link(operate, browser, other, await other.create_person(administrator=True))
     assert refusal(await browser.get(path)) == (403, "not_administrator")
 
 
@@ -275,7 +275,7 @@ async def test_sign_in_without_an_active_connection_is_refused(
     fields = {"email": "ann@nobody.test", "next": ""}
     assert refusal(await browser.post("/login/enterprise/", fields)) == (404, "no_connection")
 
-    new = await operate.organization()
+    new = await operate.create_organization()
     page = await browser.get(f"/login/enterprise/?organization={new}")
     assert refusal(page) in ((409, "not_set_up"), (404, "no_connection"))
 
@@ -283,7 +283,7 @@ async def test_sign_in_without_an_active_connection_is_refused(
 async def test_response_for_the_other_region_is_refused(
     browser: Browser, sso_org: SsoOrganization, eu_tenant: Stack
 ):
-    person = await sso_org.person()
+    person = await sso_org.create_person()
     sign_in = await sso_org.start_sign_in(browser)
     for_eu = sign_in.signed_response(person, acs_url=eu_tenant.base_url + ACS_PATH)
     assert refusal(await sign_in.finish(for_eu)) == (401, "wrong_recipient")

@@ -54,7 +54,7 @@ async def setup(
             idp_entity_id=ENTITY_ID,
             certificates=[provider.pair.certificate],
         )
-        key = await operate.key(sso_org.organization_id)
+        key = await operate.generate_key(sso_org.organization_id)
         client = Client(scim._session, tenant.url, key.token)
         created = await client(
             "POST", "/Users", scim_person(userName=email, externalId=OBJECT_IDENTIFIER)

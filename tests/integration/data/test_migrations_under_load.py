@@ -1,4 +1,4 @@
-"""The previous release keeps serving while migrations run, and afterwards beside the new one."""
+"""The previous release serves while migrations run, and afterwards alongside the new release."""
 
 import asyncio
 import json
@@ -70,7 +70,7 @@ async def _address(output: asyncio.StreamReader) -> str:
 
 @dataclass
 class Load:
-    """Writers that run until `stop` is set; a failed call ends all of them."""
+    """Writers that run until `stop` is set. Any error but that of a deadlock ends all of them."""
 
     channel: grpc.aio.Channel
     write_round: Round
@@ -84,8 +84,8 @@ class Load:
             try:
                 await self.write_round(self.channel, next(self.numbers))
             except grpc.aio.AioRpcError as error:
-                # A deadlock with a migration, whose victim is rolled back: releases up to migration
-                # 0007 report it as an internal error, later ones as UNAVAILABLE.
+                # PostgreSQL rolled this call back to end its deadlock with a migration. Releases up
+                # to migration 0007 report that as an internal error, later ones as UNAVAILABLE.
                 if error.code() not in (grpc.StatusCode.INTERNAL, grpc.StatusCode.UNAVAILABLE):
                     raise
                 self.rolled_back += 1
@@ -98,7 +98,7 @@ class Load:
 
 
 async def users_round(channel: grpc.aio.Channel, number: int) -> None:
-    """All writes of provisioning on a person and a group."""
+    """Every kind of write that provisioning makes to a user and a group, and two reads."""
     users, groups = UserServiceStub(channel), GroupServiceStub(channel)
     user = await create(users, f"user{number}", roles=[{"value": "Administrator"}])
     group = await create_group(groups, f"group{number}", [user.id])
@@ -128,15 +128,15 @@ ROUNDS: dict[str, Round] = {"usersvc": users_round, "keysvc": keys_round}
 async def test_previous_release_serves_during_and_after_migrations(
     service: str, url: str, tmp_path: Path
 ):
-    before = await asyncio.to_thread(release_before, service, tmp_path)
-    await migrations.apply(url, before.known)
+    previous = await asyncio.to_thread(release_before, service, tmp_path)
+    await migrations.apply(url, previous.migrations)
 
-    async with serving(service, url, before.folder) as old, asyncio.TaskGroup() as tasks:
+    async with serving(service, url, previous.folder) as old, asyncio.TaskGroup() as tasks:
         old_load = Load(old, ROUNDS[service])
         for _ in range(WRITERS):
             tasks.create_task(old_load.write())
         await old_load.wait_for_rounds(ROUNDS_BEFORE)
-        applied = await migrations.apply(url, before.known + before.new)
+        applied = await migrations.apply(url, previous.migrations + previous.later_migrations)
         await old_load.wait_for_rounds(old_load.done + ROUNDS_AFTER)
         async with serving(service, url, ROOT) as new:
             new_load = Load(new, ROUNDS[service], old_load.numbers)
@@ -145,7 +145,7 @@ async def test_previous_release_serves_during_and_after_migrations(
             new_load.stop.set()
             old_load.stop.set()
             await writing  # its channel closes with the block
-    assert applied == before.new != []
+    assert applied == previous.later_migrations != []
     assert new_load.rolled_back == 0
     # Each writer can be the deadlock victim of a migration at most once.
     assert old_load.rolled_back <= WRITERS

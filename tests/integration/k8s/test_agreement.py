@@ -26,7 +26,7 @@ from gateway.portal.routes import all_routes
 from gateway.scim.responses import ERROR_URN
 from gateway.web.assets import PATH as ASSETS
 from keysvc.settings import Settings as KeysvcSettings
-from tests.support.k8s.edge import MAX_CONNECTIONS, heap
+from tests.support.k8s.edge import MAX_CONNECTIONS, max_heap_bytes
 from tests.support.k8s.edge_objects import EdgeObjects, bytes_of
 from tests.support.k8s.manifests import (
     OVERLAYS,
@@ -539,7 +539,7 @@ def test_edge_has_memory_for_its_connections(overlay, namespace):
     connection_bytes = IDLE_CONNECTION_BYTES + bytes_of(connection["bufferLimit"])
 
     assert connection["connectionLimit"]["value"] < MAX_CONNECTIONS
-    assert connection["connectionLimit"]["value"] * connection_bytes < heap(edge)
+    assert connection["connectionLimit"]["value"] * connection_bytes < max_heap_bytes(edge)
 
 
 @each_region

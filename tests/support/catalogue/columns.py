@@ -34,7 +34,7 @@ PERSONAL: Final = {
     },
 }
 
-IMPERSONAL: Final = {
+NON_PERSONAL: Final = {
     "usersvc": {
         # Names of teams; `still_named_by` reports one that names a person.
         "groups": "display_name external_id",

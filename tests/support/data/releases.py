@@ -15,12 +15,12 @@ ROOT = Path(__file__).resolve().parents[3]
 
 @dataclass(frozen=True)
 class Release:
-    """The code of a commit; `known` are its migrations, `new` the later ones."""
+    """The code of a commit; `later_migrations` are those that this code does not have."""
 
     commit: str
     folder: Path
-    known: list[Migration]
-    new: list[Migration]
+    migrations: list[Migration]
+    later_migrations: list[Migration]
 
     @property
     def python_path(self) -> str:

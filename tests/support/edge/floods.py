@@ -15,7 +15,7 @@ PATH = f"{PREFIX}/Users"
 BODY = 1_000_000
 _FRAME_SIZE = 16_384
 """The largest frame payload that every HTTP/2 server accepts (RFC 9113 section 4.2)."""
-_DATA, _HEADERS, _RESET, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
+_DATA, _HEADERS, _RST_STREAM, _SETTINGS, _WINDOW_UPDATE = 0, 1, 3, 4, 8
 _ACK = 1
 _END_HEADERS = 4
 _PREFACE = b"PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"
@@ -123,7 +123,7 @@ class _Multiplexed:
         self._window_changed = asyncio.Event()
 
     async def send(self, streams: int) -> None:
-        """Send all bodies without END_STREAM, or until the edge closes the connection."""
+        """Send all bodies, but no END_STREAM. Stop early if the edge closes the connection."""
         reader, writer = await connect(self._edge, "h2")
         writer.write(_PREFACE + _frame(_SETTINGS, 0))
         for stream in range(1, 2 * streams, 2):
@@ -162,7 +162,7 @@ class _Multiplexed:
                     self._windows[frame.stream] += int.from_bytes(frame.payload, "big")
                 elif frame.kind == _SETTINGS and not frame.flags & _ACK:
                     writer.write(_frame(_SETTINGS, 0, flags=_ACK))
-                elif frame.kind in (_RESET, _HEADERS):
+                elif frame.kind in (_RST_STREAM, _HEADERS):
                     self._unsent.pop(frame.stream, None)
                 self._window_changed.set()
         self._unsent.clear()

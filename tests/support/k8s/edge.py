@@ -9,7 +9,7 @@ from typing import Any
 
 from chassis.config.settings import CertificateFiles
 from tests.support.k8s.edge_http import connection_manager
-from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed_extension
 from tests.support.k8s.manifests import parsed
 
 __all__ = ["EdgeObjects", "EdgeSetup", "bootstrap"]
@@ -50,36 +50,37 @@ def merged(first: Any, second: Any) -> Any:
     return first + second if isinstance(first, list) else second
 
 
-def heap(objects: EdgeObjects) -> int:
+def max_heap_bytes(objects: EdgeObjects) -> int:
     """The limit of Envoy's heap, in bytes."""
     container = objects.proxy["spec"]["provider"]["kubernetes"]["envoyDeployment"]["container"]
     return int(bytes_of(container["resources"]["limits"]["memory"]) * HEAP_SHARE)
 
 
 def _overload_manager(objects: EdgeObjects) -> Config:
-    """Envoy Gateway's overload manager; it monitors the heap because memory is limited."""
+    """Envoy Gateway's overload manager; the container's memory limit makes it monitor the heap."""
     return {
         "refresh_interval": "0.25s",
         "resource_monitors": [
-            typed(
+            typed_extension(
                 "envoy.resource_monitors.global_downstream_max_connections",
                 f"{_MONITORS}.downstream_connections.v3.DownstreamConnectionsConfig",
                 max_active_downstream_connections=MAX_CONNECTIONS,
             ),
-            typed(
+            typed_extension(
                 _HEAP,
                 f"{_MONITORS}.fixed_heap.v3.FixedHeapConfig",
-                max_heap_size_bytes=heap(objects),
+                max_heap_size_bytes=max_heap_bytes(objects),
             ),
         ],
         "actions": [
-            {"name": f"envoy.overload_actions.{name}", "triggers": [_above(share)]}
+            {"name": f"envoy.overload_actions.{name}", "triggers": [_heap_trigger(share)]}
             for name, share in (("shrink_heap", 0.95), ("stop_accepting_requests", 0.98))
         ],
     }
 
 
-def _above(share: float) -> Config:
+def _heap_trigger(share: float) -> Config:
+    """The trigger of an action that begins when this share of the heap limit is used."""
     return {"name": _HEAP, "threshold": {"value": share}}
 
 
@@ -90,7 +91,7 @@ def _listener(objects: EdgeObjects, setup: EdgeSetup) -> Config:
         "address": _address((setup.host, setup.port)),
         "per_connection_buffer_limit_bytes": bytes_of(policy["connection"]["bufferLimit"]),
         "listener_filters": [
-            typed(
+            typed_extension(
                 "envoy.filters.listener.tls_inspector",
                 f"{_FILTERS}.listener.tls_inspector.v3.TlsInspector",
             )
@@ -110,7 +111,7 @@ def _listener(objects: EdgeObjects, setup: EdgeSetup) -> Config:
 
 def _connection_limit(limit: Config) -> Config:
     assert limit.keys() == {"value"}
-    return typed(
+    return typed_extension(
         "envoy.filters.network.connection_limit",
         f"{_FILTERS}.network.connection_limit.v3.ConnectionLimit",
         stat_prefix="https",
@@ -119,7 +120,7 @@ def _connection_limit(limit: Config) -> Config:
 
 
 def _tls(tls: Config, files: CertificateFiles) -> Config:
-    return typed(
+    return typed_extension(
         "envoy.transport_sockets.tls",
         "type.googleapis.com/envoy.extensions.transport_sockets.tls.v3.DownstreamTlsContext",
         common_tls_context={

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from pathlib import Path
 
-from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed
+from tests.support.k8s.edge_objects import Config, EdgeObjects, EdgeSetup, bytes_of, typed_extension
 from tests.support.k8s.manifests import Manifest
 
 _SECONDS = {"Second": "1s", "Minute": "60s", "Hour": "3600s"}
@@ -22,7 +22,7 @@ def connection_manager(objects: EdgeObjects, setup: EdgeSetup) -> Config:
     policy = objects.client["spec"]
     timeouts, http2 = policy["timeout"]["http"], policy["http2"]
     escaped = {"KeepUnchanged": "KEEP_UNCHANGED"}[policy["path"]["escapedSlashesAction"]]
-    return typed(
+    return typed_extension(
         "envoy.filters.network.http_connection_manager",
         f"{_EXTENSIONS}.filters.network.http_connection_manager.v3.HttpConnectionManager",
         stat_prefix="https",
@@ -58,12 +58,14 @@ def _filters(objects: EdgeObjects) -> list[Config]:
     overrides = [
         {**_override(name, policy), "disabled": True} for name, policy in objects.policies.items()
     ]
-    buffer = typed(_BUFFER, f"{_HTTP}.buffer.v3.Buffer", max_request_bytes=1)
+    buffer = typed_extension(_BUFFER, f"{_HTTP}.buffer.v3.Buffer", max_request_bytes=1)
     filters = {
         _OVERRIDE: overrides,
         _BUFFER: [{**buffer, "disabled": True}],
-        _RATE: [typed(_RATE, f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="rate")],
-        _ROUTER: [typed(_ROUTER, f"{_HTTP}.router.v3.Router")],
+        _RATE: [
+            typed_extension(_RATE, f"{_HTTP}.local_ratelimit.v3.LocalRateLimit", stat_prefix="rate")
+        ],
+        _ROUTER: [typed_extension(_ROUTER, f"{_HTTP}.router.v3.Router")],
     }
     return [each for name in _order(objects) for each in filters[name]]
 
@@ -86,7 +88,7 @@ def _override(route: str, policy: Config) -> Config:
         }
         for number, rule in enumerate(policy["responseOverride"])
     ]
-    return typed(
+    return typed_extension(
         f"{_OVERRIDE}/{route}",
         f"{_HTTP}.custom_response.v3.CustomResponse",
         custom_response_matcher={"matcher_list": {"matchers": matchers}},
@@ -105,7 +107,7 @@ def _predicates(rule: Config) -> list[Config]:
 def _equals(name: str, value: str) -> Config:
     return {
         "single_predicate": {
-            "input": typed(name, f"type.googleapis.com/envoy.type.matcher.v3.{name}"),
+            "input": typed_extension(name, f"type.googleapis.com/envoy.type.matcher.v3.{name}"),
             "value_match": {"exact": value},
         }
     }
@@ -117,7 +119,7 @@ def _local_response(name: str, response: Config) -> Config:
         {"name": "Content-Type", "value": response["contentType"]},
         *response.get("header", {}).get("set", ()),
     ]
-    return typed(
+    return typed_extension(
         name,
         f"{_EXTENSIONS}.http.custom_response.local_response_policy.v3.LocalResponsePolicy",
         body_format={"text_format": response["body"]["inline"]},
@@ -127,7 +129,7 @@ def _local_response(name: str, response: Config) -> Config:
 
 def _access_log(proxy: Manifest, file: Path) -> Config:
     (setting,) = proxy["spec"]["telemetry"]["accessLog"]["settings"]
-    return typed(
+    return typed_extension(
         "envoy.access_loggers.file",
         f"{_EXTENSIONS}.access_loggers.file.v3.FileAccessLog",
         path=str(file),

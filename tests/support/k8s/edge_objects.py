@@ -61,8 +61,8 @@ class EdgeSetup:
     """A gRPC server behind the same listener; exists only in tests."""
 
 
-def typed(name: str, kind: str, **fields: object) -> Config:
-    """An extension of Envoy with its configuration."""
+def typed_extension(name: str, kind: str, **fields: object) -> Config:
+    """An extension of Envoy with its `typed_config`; `kind` is the URL of its type."""
     return {"name": name, "typed_config": {"@type": kind, **fields}}
 
 

@@ -74,8 +74,8 @@ def _of_region(overlay: str, namespace: str) -> list[Pod]:
     return own + databases + poolers + edges
 
 
-def _port(entry: Manifest, number: str) -> Port:
-    return entry.get("protocol", "TCP"), entry[number]
+def _port(entry: Manifest, number_field: str) -> Port:
+    return entry.get("protocol", "TCP"), entry[number_field]
 
 
 INTERNET = Pod("internet", "outside", {}, tcp(443, 6443))
@@ -96,7 +96,7 @@ class Network:
 
     policies: tuple[Manifest, ...]
 
-    def admits(self, source: Pod, target: Pod, port: Port) -> bool:
+    def permits(self, source: Pod, target: Pod, port: Port) -> bool:
         """Whether egress policies of the source and ingress policies of the target permit it."""
         return self._permits(source, target, port, "egress") and self._permits(
             target, source, port, "ingress"
@@ -143,7 +143,7 @@ def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
     return selects(entry.get("podSelector", {}), peer.labels)
 
 
-def graph(overlay: str) -> set[tuple[str, str, Port]]:
+def permitted_connections(overlay: str) -> set[tuple[str, str, Port]]:
     """All permitted connections, as (from, to, port)."""
     network = Network(tuple(of_kind(overlay, "NetworkPolicy")))
     all_pods = pods(overlay)
@@ -152,5 +152,5 @@ def graph(overlay: str) -> set[tuple[str, str, Port]]:
         for source in all_pods
         for target in all_pods
         for port in {*target.ports, *tcp(22)}
-        if network.admits(source, target, port)
+        if network.permits(source, target, port)
     }

@@ -1,4 +1,4 @@
-"""Changes that are older than retention, in the partition of their week."""
+"""Changes older than the retention period, each in the partition of its week."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID, uuid4
