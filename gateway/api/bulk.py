@@ -329,7 +329,7 @@ def _refers_to_unresolved_cycle(bulk_id: str | None) -> ScimError:
         409,
         None,
         f"This operation refers, directly or through others, to the bulkId {describe(bulk_id)}, "
-        "which is part of a circle of references that could not be closed. Neither operation had "
+        "which is part of a circular reference that could not be resolved. Neither operation had "
         "an effect; correct that operation and send both again.",
     )
 
@@ -341,6 +341,6 @@ def _unresolvable_cycle(error: ScimError) -> ScimError:
     return ScimError(
         409,
         None,
-        "Resources of this bulk request refer to each other in a circle that could not be "
-        f"closed. Correct this and send them again: {error.detail}",
+        "Resources of this bulk request form a circular reference that could not be resolved. "
+        f"Correct it and send them again: {error.detail}",
     )

@@ -100,7 +100,7 @@ _OPERATIONS = st.one_of(
 
 @st.composite
 def operations(draw: st.DrawFn, most: int) -> list[Document]:
-    """`most` operations or up to two fewer; their references to new resources form no circle."""
+    """`most` operations or up to two fewer; their references to new resources form no cycle."""
     chosen: list[Document] = []
     for number, each in enumerate(draw(st.lists(_OPERATIONS, min_size=most - 2, max_size=most))):
         created = [other["bulkId"] for other in chosen if other["method"] == "POST"]

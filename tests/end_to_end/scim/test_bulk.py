@@ -20,11 +20,11 @@ def post_group(bulk_id: str, *members: str) -> dict[str, Any]:
     return {"method": "POST", "path": "/Groups", "bulkId": bulk_id, "data": data}
 
 
-def undone(bulk_id: str, failed: str) -> dict[str, Any]:
-    """The result of a POST that was undone, because it refers to the failed POST of a circle."""
+def rolled_back(bulk_id: str, failed: str) -> dict[str, Any]:
+    """The result of a POST rolled back because `failed`, a POST of a circular reference, failed."""
     detail = (
-        f'This operation refers, directly or through others, to the bulkId "{failed}", which '
-        "is part of a circle of references that could not be closed. Neither operation had an "
+        f'This operation refers, directly or through others, to the bulkId "{failed}", which is '
+        "part of a circular reference that could not be resolved. Neither operation had an "
         "effect; correct that operation and send both again."
     )
     response = {"schemas": [ERROR], "status": "409", "detail": detail}
@@ -132,14 +132,14 @@ async def test_circular_and_self_references_of_managers_are_resolved(scim: Clien
 
 async def test_circular_reference_that_fails_is_409_and_creates_nothing(scim: Client):
     ann, bob = post("ann", "bulkId:bob"), post("bob", "bulkId:ann")
-    bob["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the circle is closed
+    bob["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the cycle is resolved
 
     results = await bulk(scim, ann, bob)
 
     assert outcomes(results) == [("409", None)] * 2
     assert "employeeNumber" in results[1]["response"]["detail"]
     assert "location" not in results[1]
-    assert results[0] == undone("ann", "bob")
+    assert results[0] == rolled_back("ann", "bob")
     assert not await exists(scim, bob["data"]["userName"])
     assert not await exists(scim, ann["data"]["userName"])
 
@@ -150,14 +150,14 @@ async def test_groups_that_are_members_of_each_other_are_refused(scim: Client):
     results = await bulk(scim, post_group("a", "b"), post_group("b", "a"))
 
     assert outcomes(results) == [("409", None)] * 2
-    assert results[0] == undone("a", "b")
+    assert results[0] == rolled_back("a", "b")
     assert await number_of_groups(scim) == before
 
 
-async def test_operations_that_refer_to_a_failed_circle_are_undone(scim: Client):
+async def test_operations_that_refer_to_a_failed_cycle_are_rolled_back(scim: Client):
     existing = (await scim("POST", "/Users", person(title="Old"))).document
     bad = post("bad", "bulkId:mid")
-    bad["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the circle is closed
+    bad["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the cycle is resolved
     people = [
         post("first", "bulkId:mid"),
         post("mid", "bulkId:bad", title="bulkId:first"),
@@ -170,8 +170,8 @@ async def test_operations_that_refer_to_a_failed_circle_are_undone(scim: Client)
 
     results = await bulk(scim, *people, replace(path, "title", "bulkId:outermost"))
 
-    assert results[:2] == [undone("first", "bad"), undone("mid", "bad")]
-    assert results[3:5] == [undone("outer", "bad"), undone("outermost", "bad")]
+    assert results[:2] == [rolled_back("first", "bad"), rolled_back("mid", "bad")]
+    assert results[3:5] == [rolled_back("outer", "bad"), rolled_back("outermost", "bad")]
     assert outcomes(results[2:3] + results[5:]) == [("409", None), ("201", None), ("409", None)]
     assert "employeeNumber" in results[2]["response"]["detail"]
     exist = [await exists(scim, each["data"]["userName"]) for each in people]
@@ -179,7 +179,7 @@ async def test_operations_that_refer_to_a_failed_circle_are_undone(scim: Client)
     assert (await scim("GET", path)).document == existing
 
 
-async def test_invalid_user_in_a_circle_keeps_its_error_and_undoes_the_rest(
+async def test_invalid_user_in_a_cycle_gets_its_error_and_the_rest_409(
     scim: Client,
 ):
     people = [
@@ -189,7 +189,7 @@ async def test_invalid_user_in_a_circle_keeps_its_error_and_undoes_the_rest(
     ]
     results = await bulk(scim, *people)
     assert outcomes(results) == [("400", "invalidValue"), ("409", None), ("409", None)]
-    assert results[1] == undone("second", "third")
+    assert results[1] == rolled_back("second", "third")
     assert [await exists(scim, each["data"]["userName"]) for each in people] == [False] * 3
 
 
@@ -246,7 +246,7 @@ async def test_failures_without_fail_on_errors_do_not_stop_the_rest(scim: Client
     assert outcomes(results) == [*[("404", None)] * 3, ("201", None)]
 
 
-async def test_circle_left_open_by_fail_on_errors_is_undone(scim: Client):
+async def test_fail_on_errors_rolls_back_a_cycle_with_a_failed_operation(scim: Client):
     ann, bob = post("ann", "bulkId:bob"), post("bob", "bulkId:ann")
     ann["data"]["title"] = 7
     results = await bulk(scim, ann, bob, failOnErrors=1)
@@ -254,7 +254,7 @@ async def test_circle_left_open_by_fail_on_errors_is_undone(scim: Client):
     assert not await exists(scim, bob["data"]["userName"])
 
 
-async def test_references_to_user_undone_by_fail_on_errors_are_undone(scim: Client):
+async def test_fail_on_errors_rolls_back_all_operations_of_a_long_cycle(scim: Client):
     people = [
         post("first", "bulkId:second", title=7),
         post("second", "bulkId:third"),
@@ -320,7 +320,7 @@ async def test_thousand_users_are_created_in_one_request(scim: Client):
     assert first[ENTERPRISE]["manager"]["value"] == created_id(results[1])
 
 
-async def test_bulk_request_does_not_reach_another_organization(scim: Client, operate):
+async def test_bulk_request_cannot_delete_a_user_of_another_organization(scim: Client, operate):
     user = (await scim("POST", "/Users", person())).document
     token = (await operate.generate_key(await operate.create_organization())).token
     reply = await scim(
