@@ -38,9 +38,9 @@ class FieldViolation:
 class RefusalKind(Generic[*Values]):
     """One row of a service's table of refusals.
 
-    `detail`, `field` and `description` are `str.format` templates over the names in `values`. The
-    type arguments are the types of these values, in the same order, so that mypy finds a `raise`
-    with a missing value. A row without a field has no `google.rpc.BadRequest`.
+    `detail`, `field` and `description` are `str.format` templates; `parameters` are the names in
+    their braces. The type arguments are the types of the parameters, in the same order, so that
+    mypy finds a `raise` with a missing value. A row without a field has no `google.rpc.BadRequest`.
     """
 
     reason: str
@@ -48,9 +48,9 @@ class RefusalKind(Generic[*Values]):
     code: Code
     detail: str
     """The text for people, without secrets."""
-    values: tuple[str, ...] = ()
+    parameters: tuple[str, ...] = ()
     metadata: tuple[str, ...] = ()
-    """The `values` that callers get as `ErrorInfo.metadata`; none is secret."""
+    """The `parameters` that callers get as `ErrorInfo.metadata`; none is secret."""
     field: str = ""
     description: str = ""
     """The problem with the field. If empty, the detail is used."""
@@ -61,7 +61,7 @@ class Refusal(Exception):  # noqa: N818 - a refusal is a response, not a fault
     """The error response to a request: a row of a table, with values for its templates."""
 
     def __init__(self, kind: RefusalKind[*Values], *values: *Values) -> None:
-        named = dict(zip(kind.values, _in_utc(*values), strict=True))
+        named = dict(zip(kind.parameters, _in_utc(*values), strict=True))
         self.kind: RefusalKind[*tuple[object, ...]] = kind
         self.detail = kind.detail.format_map(named)
         self.violations: tuple[FieldViolation, ...] = ()
@@ -89,7 +89,7 @@ def _in_utc(*values: object) -> Iterator[object]:
 
 
 def _text(value: object) -> str:
-    """A value for programs; a time has the form of RFC 3339."""
+    """The value as `ErrorInfo.metadata` has it; a time has the format of RFC 3339."""
     if isinstance(value, datetime):
         return value.isoformat().replace("+00:00", "Z")
     return str(value)
@@ -101,7 +101,7 @@ INVALID_FIELD: Final = RefusalKind[str, str](
     "INVALID_FIELD",
     Code.INVALID_ARGUMENT,
     "{field}: {description}",
-    values=("field", "description"),
+    parameters=("field", "description"),
     metadata=("field",),
     field="{field}",
     description="{description}",
@@ -110,24 +110,24 @@ INVALID_PAGE_TOKEN: Final = RefusalKind[str](
     "INVALID_PAGE_TOKEN",
     Code.INVALID_ARGUMENT,
     "{detail}",
-    values=("detail",),
+    parameters=("detail",),
     field="page_token",
 )
 CALLER_NOT_ADMITTED: Final = RefusalKind[str, str](
     "CALLER_NOT_ADMITTED",
     Code.PERMISSION_DENIED,
     "{caller} may not call {method}.",
-    values=("caller", "method"),
+    parameters=("caller", "method"),
     metadata=("caller", "method"),
 )
 ETAG_MISMATCH: Final = RefusalKind[str](
     "ETAG_MISMATCH",
     Code.ABORTED,
     "The resource has changed since it was read. Read it again.",
-    values=("etag",),
+    parameters=("etag",),
     metadata=("etag",),
 )
-"""The etag of the request is not the current one. The value is the current etag."""
+"""The request has an outdated etag. The parameter is the current one."""
 DATABASE_UNAVAILABLE: Final = RefusalKind[()](
     "DATABASE_UNAVAILABLE",
     Code.UNAVAILABLE,
@@ -154,22 +154,22 @@ MESSAGE_NOT_READ: Final = RefusalKind[float](
     "DEADLINE_EXCEEDED",
     Code.DEADLINE_EXCEEDED,
     "The caller did not read a message for {seconds:g} seconds.",
-    values=("seconds",),
+    parameters=("seconds",),
 )
 INTERNAL: Final = RefusalKind[str](
     "INTERNAL",
     Code.INTERNAL,
     "Internal error; request id {request_id}.",
-    values=("request_id",),
+    parameters=("request_id",),
     metadata=("request_id",),
 )
-"""An internal error. The log has its text under the request id."""
+"""An internal error. The log entry with this request id has the text of the exception."""
 
 
 class InvalidField(Refusal):
     """A field of the request has an invalid value.
 
-    It has a class of its own because every check of a request raises it, and tests catch it.
+    This refusal has its own class because every check of a request raises it, and tests catch it.
     """
 
     def __init__(self, field: str, description: str) -> None:
@@ -177,7 +177,7 @@ class InvalidField(Refusal):
 
 
 class DatabaseUnavailable(Refusal):
-    """The database is unavailable. It has a class of its own because callers catch it to retry."""
+    """The database is unavailable. Has its own class because callers catch it to retry."""
 
     def __init__(self) -> None:
         super().__init__(DATABASE_UNAVAILABLE)

@@ -12,8 +12,9 @@ SITE_BITS: Final = 48
 class ClientNetwork:
     """The network of a client, at two levels.
 
-    An IPv6 client has at least a /64, and a site commonly has a /48 (RFC 6177). A limit on single
-    addresses would not limit such a client. An IPv4 address is its own network at both levels.
+    An IPv6 client can use all addresses of at least a /64, and a site commonly has a /48 (RFC
+    6177), so a limit on single addresses would not limit an IPv6 client. An IPv4 address is its own
+    network at both levels.
     """
 
     host: str

@@ -20,15 +20,15 @@ class SingleFlight(Generic[Key, Value]):
     """Runs one call at a time for each key; callers with the same key share its outcome.
 
     The call continues when a caller is cancelled, because others may wait for it. Each caller
-    raises its own copy of an exception. So the call returns its exception: a task that raises
-    would give the same object to all its callers.
+    raises its own copy of an exception. To that end the shared task returns the exception: if the
+    task raised it, all callers would raise the same object.
     """
 
     def __init__(self) -> None:
         self._running: dict[Key, asyncio.Task[Value | _Failed]] = {}
 
     async def run(self, key: Key, function: Callable[[], Coroutine[Any, Any, Value]]) -> Value:
-        """The outcome of the call for a key; starts it with `function` if none is in progress."""
+        """Return the outcome of the call in progress for `key`; without one, call `function`."""
         task = self._running.get(key)
         if task is None:
             task = asyncio.create_task(_outcome(function))

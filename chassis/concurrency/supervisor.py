@@ -18,7 +18,7 @@ HEALTHY_SECONDS: Final = 10.0
 MAX_CONSECUTIVE_FAILURES: Final = 3
 """After this many failures of a required task the process is not ready."""
 END_SECONDS: Final = 15.0
-"""How long a task may drain: time for two calls or statements with their own time limits."""
+"""How long a task may drain: enough for two calls or statements, each within its time limit."""
 
 Run = Callable[[], Awaitable[None]]
 Jitter = Callable[[float, float], float]
@@ -191,7 +191,7 @@ class Supervisor:
             ("background_task_failures", "Failures of a task.", lambda task: task.failures),
             ("background_task_restarts", "Restarts of a task.", lambda task: task.restarts),
         ):
-            metrics.counts(name, description, "task", self._reader(read))
+            metrics.counters(name, description, "task", self._reader(read))
         metrics.gauges(
             "background_task_waiting",
             "1 while a failed task waits for its restart.",

@@ -1,4 +1,4 @@
-"""Checks of a database URL. The problems that they report quote no part of it."""
+"""Checks of a database URL. The reported problems quote no part of the URL."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -7,7 +7,7 @@ from typing import Final
 from urllib.parse import SplitResult, parse_qs, unquote, urlsplit
 
 DEVELOPMENT: Final = "development-"
-"""The prefix of development secrets, which are refused where other machines are involved."""
+"""The prefix of development secrets, which are accepted only between processes of one machine."""
 _WELL_KNOWN: Final = {"", "admin", "changeme", "password", "postgres", "root", "secret", "test"}
 _HOST_AND_PORT: Final = re.compile(r"(?:\[([^\[\]]+)\]|([^\[\]:]+))(?::\d*)?", re.ASCII)
 """A host (IPv6 in brackets) with an optional port."""
@@ -63,11 +63,11 @@ def _remote_problems(parts: SplitResult, options: Mapping[str, Sequence[str]]) -
 def _hosts(parts: SplitResult, options: Mapping[str, Sequence[str]]) -> Sequence[str]:
     """All hosts of a URL: those before the path and those of the option `host`.
 
-    Both count, because asyncpg connects to the first and libpq to the second. A URL without a host
-    has an empty one: libraries would take it from the environment.
+    Both count, because asyncpg connects to the first and libpq to the second. The host of a URL
+    without one is empty, because libraries would take the host from the environment.
 
-    Refuses (ValueError) a host that asyncpg cannot parse, and a port that is not a number: it may
-    be a part of a password, and a library would quote it in an error.
+    Refuses (ValueError) a host that asyncpg cannot parse, and a port that is not a number. Such a
+    port may be a part of a password, and a library would quote it in an error.
     """
     location = parts.netloc.rpartition("@")[2]
     from_option = [_host(host) for each in options.get("host", ()) for host in each.split(",")]

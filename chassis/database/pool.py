@@ -107,7 +107,7 @@ class Database:
                 if self._tracing is None:
                     yield connection
                 else:
-                    with connection.query_logger(self._tracing.statement):
+                    with connection.query_logger(self._tracing.record_statement):
                         yield connection
         except _UNAVAILABLE as error:
             if isinstance(error, ValueError):  # an argument of the wrong type: an internal error

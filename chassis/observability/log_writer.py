@@ -12,8 +12,8 @@ from chassis.batching.limits import LOG_LINGER_SECONDS
 class BufferedLogWriter:
     """The file of a logger. Lines within LOG_LINGER_SECONDS of each other share a write.
 
-    A line after a pause is written at the next turn of the event loop. SIGKILL loses at most the
-    lines of the last LOG_LINGER_SECONDS.
+    A line after a pause is written in the next iteration of the event loop. SIGKILL loses at most
+    the lines of the last LOG_LINGER_SECONDS.
     """
 
     def __init__(self, stream: BinaryIO) -> None:

@@ -48,11 +48,11 @@ class Metrics:
         """Publish a value that is read at each scrape."""
         Gauge(name, description, registry=self.registry).set_function(read)
 
-    def count(self, name: str, description: str, read: Callable[[], int]) -> None:
+    def counter(self, name: str, description: str, read: Callable[[], int]) -> None:
         """Publish a counter that is kept elsewhere and read at each scrape."""
-        self.registry.register(_Count(name, description, read))
+        self.registry.register(_Counter(name, description, read))
 
-    def counts(
+    def counters(
         self, name: str, description: str, label: str, read: Callable[[], Mapping[str, int]]
     ) -> None:
         """Publish counters that are kept elsewhere, one for each value of a label."""
@@ -64,9 +64,11 @@ class Metrics:
         """Publish values that are read at each scrape, one for each value of a label."""
         self.registry.register(_Labelled(GaugeMetricFamily, name, description, label, read))
 
-    def requests(self, duration: str, active: str, description: str, *labels: str) -> "Requests":
+    def requests(
+        self, duration: str, active: str, description: str, *labels: str
+    ) -> "RequestMetrics":
         """Publish a histogram of durations with labels, and a gauge of active requests."""
-        return Requests(self.registry, duration, active, description, labels)
+        return RequestMetrics(self.registry, duration, active, description, labels)
 
 
 def _unfinished_tasks(loop: asyncio.AbstractEventLoop) -> int:
@@ -74,9 +76,10 @@ def _unfinished_tasks(loop: asyncio.AbstractEventLoop) -> int:
 
 
 def _tasks_in_memory() -> int:
-    """The number of task objects, finished or not. Python has no public API for it.
+    """The number of task objects in memory, finished or not.
 
-    It is 0 in a Python without this private set; then no tasks count as retained.
+    Python has no public API for this number. If a Python version lacks the private set, the result
+    is 0, and no tasks count as retained.
     """
     return len(getattr(asyncio.tasks, "_all_tasks", ()))
 
@@ -93,7 +96,7 @@ class _Scrape(Collector):
         yield from deprecated(families)
 
 
-class _Count(Collector):
+class _Counter(Collector):
     def __init__(self, name: str, description: str, read: Callable[[], int]) -> None:
         self._name = name
         self._description = description
@@ -125,8 +128,8 @@ class _Labelled(Collector):
         yield family
 
 
-class Requests:
-    """The duration and the number of active requests of one kind.
+class RequestMetrics:
+    """The metrics of one kind of requests: their duration, and how many are active.
 
     The histogram counts the requests as well, so each request needs only one observation.
     """

@@ -50,7 +50,7 @@ class Tracing:
         self._context = tracecontext.TraceContextTextMapPropagator()
 
     @contextmanager
-    def serving(
+    def server_span(
         self, name: str, headers: Iterable[tuple[str, Any]], attributes: Mapping[str, str]
     ) -> Iterator["Span"]:
         """The span of an incoming request, in its caller's trace.
@@ -93,7 +93,7 @@ class Tracing:
             span.set_attribute("error.type", reason)
 
     @contextmanager
-    def calling(self, method: str) -> Iterator[tuple["Span", Mapping[str, str]]]:
+    def client_span(self, method: str) -> Iterator[tuple["Span", Mapping[str, str]]]:
         """The span of an outgoing call, and the call metadata that propagates the trace."""
         with self._tracer.start_as_current_span(
             method, kind=self._kinds.CLIENT, attributes=rpc_attributes(method)
@@ -102,7 +102,7 @@ class Tracing:
             self._context.inject(carrier)
             yield span, carrier
 
-    def statement(self, record: Any) -> None:  # noqa: ANN401 - asyncpg.connection.LoggedQuery
+    def record_statement(self, record: Any) -> None:  # noqa: ANN401 - asyncpg.connection.LoggedQuery
         """Record the span of an SQL statement that has just ended."""
         end = time_ns()
         summary = statement_name(record.query)
@@ -151,7 +151,7 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
         """Make the call in a span that ends with the response."""
         method = details.method
         name = method.decode() if isinstance(method, bytes) else method
-        with self._tracing.calling(name.lstrip("/")) as (span, carrier):
+        with self._tracing.client_span(name.lstrip("/")) as (span, carrier):
             metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items())
             call = await continuation(details._replace(metadata=metadata), request)
             code = (await call.code()).name
@@ -163,7 +163,7 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
 
 @asynccontextmanager
 async def tracing(process: str) -> AsyncIterator[Tracing | None]:
-    """The tracing of a process until the end of the block; None if tracing is off.
+    """Trace a process until the block ends. Yields None if tracing is off.
 
     Refuses (StartError) settings with a secret that OpenTelemetry would log.
     """

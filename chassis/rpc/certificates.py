@@ -62,7 +62,7 @@ class Certificates:
     def for_server(self) -> grpc.ServerCredentials:
         """Server credentials that use the latest content of the files for each new connection.
 
-        They require a certificate of the authority from the caller.
+        They require a client certificate that the authority has issued.
         """
         last = self.generation
 
@@ -114,7 +114,7 @@ def _no_password() -> str:
 
 
 def _describe(error: OSError, files: CertificateFiles) -> str:
-    """The problem and the file. A path without a file may be a secret, and is redacted."""
+    """The problem and the path. The path is redacted if it may be a secret, set by mistake."""
     if isinstance(error, ssl.SSLError):
         reason = (error.reason or "not PEM").replace("_", " ").lower()
         return f"{reason} ({files.certificate}, {files.key}, {files.authority})"

@@ -20,23 +20,23 @@ MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 ACCEPTS_CALLS: Final = "chassis.TakesCalls"
 """The health service name whose status says whether a server accepts new calls."""
-PING_SECONDS: Final = 10.0
-"""How long a server with active calls may send nothing before it is pinged."""
-SILENCE_SECONDS: Final = 3.0
-"""How long a server may leave a ping unanswered before its connection is closed."""
+KEEPALIVE_SECONDS: Final = 10.0
+"""How long a server with active calls may send nothing before the channel sends a ping."""
+KEEPALIVE_TIMEOUT_SECONDS: Final = 3.0
+"""How long a server may take to answer the ping before the channel closes the connection."""
 _SILENT_PEER_TEXTS: Final = (
     "ping timeout",
     *(f"{call}:{os.strerror(errno.ETIMEDOUT)}" for call in ("recvmsg", "sendmsg")),
 )
 """gRPC's error texts for an unanswered ping and for TCP_USER_TIMEOUT.
 
-gRPC sets TCP_USER_TIMEOUT to SILENCE_SECONDS.
+gRPC sets TCP_USER_TIMEOUT to KEEPALIVE_TIMEOUT_SECONDS.
 """
 
 
 def connect(
     target: str,
-    repeatable: Mapping[str, Sequence[str]],
+    retryable_methods: Mapping[str, Sequence[str]],
     certificates: Certificates | None = None,
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
@@ -44,13 +44,13 @@ def connect(
     """A channel that reconnects to its service within a second.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`. Calls are spread over all of its
-    addresses. `repeatable` lists methods by service: their calls are retried if the service is
-    unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS, and
-    a task of `tasks` rotates the certificate.
+    addresses. `retryable_methods` lists methods by service: their calls are retried if the service
+    is unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS,
+    and a task of `tasks` rotates the certificate.
 
     Refuses (StartError) a target on another machine without certificates.
     """
-    options = _options(repeatable)
+    options = _options(retryable_methods)
     interceptors = [TracedCalls(tracing)] if tracing else None
     if certificates is not None:
         return RotatingChannel(
@@ -99,33 +99,33 @@ def _host(address: str) -> str:
     return address.partition(":")[0]
 
 
-def _options(repeatable: Mapping[str, Sequence[str]]) -> list[tuple[str, str | int]]:
+def _options(retryable_methods: Mapping[str, Sequence[str]]) -> list[tuple[str, str | int]]:
     return [
-        ("grpc.service_config", json.dumps(_service_config(repeatable))),
+        ("grpc.service_config", json.dumps(_service_config(retryable_methods))),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),
         ("grpc.dns_min_time_between_resolutions_ms", 1_000),
         ("grpc.enable_http_proxy", 0),  # services are on the same network
-        ("grpc.keepalive_time_ms", round(PING_SECONDS * 1_000)),
+        ("grpc.keepalive_time_ms", round(KEEPALIVE_SECONDS * 1_000)),
         # keepalive_timeout_ms alone has no effect: the default ping timeout is a minute.
-        ("grpc.keepalive_timeout_ms", round(SILENCE_SECONDS * 1_000)),
-        ("grpc.http2.ping_timeout_ms", round(SILENCE_SECONDS * 1_000)),
+        ("grpc.keepalive_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1_000)),
+        ("grpc.http2.ping_timeout_ms", round(KEEPALIVE_TIMEOUT_SECONDS * 1_000)),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ]
 
 
-def _service_config(repeatable: Mapping[str, Sequence[str]]) -> dict[str, object]:
+def _service_config(retryable_methods: Mapping[str, Sequence[str]]) -> dict[str, object]:
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        # Callers stop sending calls to a server before it stops.
+        # The channel watches this health, and sends no calls to a server that is about to stop.
         "healthCheckConfig": {"serviceName": ACCEPTS_CALLS},
         "methodConfig": [
             {
                 "name": [
                     {"service": service, "method": method}
-                    for service, methods in repeatable.items()
+                    for service, methods in retryable_methods.items()
                     for method in methods
                 ],
                 "retryPolicy": {

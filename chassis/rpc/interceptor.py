@@ -21,7 +21,7 @@ from chassis.errors import (
     Refusal,
 )
 from chassis.observability.log import Logger
-from chassis.observability.metrics import Requests
+from chassis.observability.metrics import RequestMetrics
 from chassis.observability.tracing import Tracing, rpc_attributes
 from chassis.rpc.authorization import CallerAuthorization
 from chassis.rpc.deadline import DEADLINE_KEY, seconds_left
@@ -65,7 +65,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self,
         log: Logger,
         authorization: CallerAuthorization | None = None,
-        calls: Requests | None = None,
+        calls: RequestMetrics | None = None,
         tracing: Tracing | None = None,
         logged_fields: Sequence[str] = (),
         *,
@@ -261,7 +261,7 @@ def _traced(tracing: Tracing, method: str, behaviour: Handler) -> Handler:
     attributes = rpc_attributes(name)
 
     async def handle(request: Request, context: Context) -> Response:
-        with tracing.serving(name, context.invocation_metadata() or (), attributes):
+        with tracing.server_span(name, context.invocation_metadata() or (), attributes):
             return await behaviour(request, context)
 
     return handle
@@ -289,7 +289,7 @@ class _Call:
         log: Logger,
         method: str,
         context: Context,
-        calls: Requests | None,
+        calls: RequestMetrics | None,
         tracing: Tracing | None,
         *,
         is_active: bool,

@@ -34,7 +34,7 @@ class PeerSlots:
 
     @contextmanager
     def slot(self, peer: str) -> Iterator[None]:
-        """Take a slot for a call. Refuses OVERLOADED.
+        """Hold a slot for a call until the block ends. Refuses OVERLOADED.
 
         `peer` identifies the client in gRPC's form: `ipv4:192.0.2.1:5000`.
         """

@@ -21,7 +21,8 @@ OTHER_WATCHES: Final = Limits(total=64, host=32, connection=4)
 REFLECTIONS: Final = Limits(total=16, host=8, connection=2)
 UNARY: Final = Limits(total=128, host=64, connection=32)
 
-ALL_STREAMS: Final = KNOWN_WATCHES.total + OTHER_WATCHES.total + REFLECTIONS.total
+MAX_PUBLIC_STREAMS: Final = KNOWN_WATCHES.total + OTHER_WATCHES.total + REFLECTIONS.total
+"""The maximum number of concurrent streams of these services."""
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 Slot: TypeAlias = AbstractContextManager[None]

@@ -126,7 +126,7 @@ class RotatingChannel(grpc.aio.Channel):
 
 
 class _InnerChannel:
-    """A channel that is closed after its last call once it is retired."""
+    """A channel that can be retired: it is then closed when its last call has ended."""
 
     __slots__ = ("_active_calls", "_closing", "_retired", "channel")
 

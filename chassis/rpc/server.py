@@ -15,7 +15,7 @@ from chassis.concurrency.supervisor import Supervisor
 from chassis.config.settings import Address, ServerSettings
 from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
-from chassis.observability.metrics import Metrics, Requests
+from chassis.observability.metrics import Metrics, RequestMetrics
 from chassis.observability.tracing import Tracing
 from chassis.rpc.authorization import CallerAuthorization, Callers
 from chassis.rpc.certificates import Certificates
@@ -23,7 +23,7 @@ from chassis.rpc.channel import ACCEPTS_CALLS, MAX_MESSAGE_BYTES
 from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import WRITE_SECONDS, ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
-from chassis.rpc.public_calls import ALL_STREAMS
+from chassis.rpc.public_calls import MAX_PUBLIC_STREAMS
 from chassis.startup import StartError, redact
 
 DRAIN_SECONDS: Final = 10.0
@@ -32,11 +32,12 @@ AGE_GRACE_SECONDS: Final = 20.0
 HEALTH_SECONDS: Final = 1.0
 HEALTH_TIMEOUT_SECONDS: Final = 3.0
 ALIVE_SECONDS: Final = 15.0  # longer than draining takes
-SPARE_CALLS: Final = 4_000
-"""Additional calls: those that are being refused with a reason, or have not sent their request.
+CALLS_WITHOUT_SLOT: Final = 4_000
+"""How many calls without a slot gRPC accepts: calls that are being refused with a reason, and calls
+whose request has not arrived.
 
-gRPC counts them as concurrent calls, and refuses calls above its limit without a reason. The number
-equals the streams of 20 connections, so that one connection cannot use it up.
+gRPC refuses calls above its limit of concurrent calls without a reason. The number equals the
+streams of 20 connections, so that one connection cannot use it up.
 """
 MAX_STREAMS: Final = 200
 """The maximum number of concurrent streams on a connection; further calls wait in the caller.
@@ -100,7 +101,7 @@ class Server:
         interceptor = ServerInterceptor(
             log,
             self._authorization,
-            self._calls(),
+            self._call_metrics(),
             tracing,
             logged_fields,
             max_calls=settings.max_calls,
@@ -133,8 +134,8 @@ class Server:
         try:
             await self._serve_until(stop, Address(listen.host, port))
         finally:
-            # Also after an error or a cancellation: unless the server is stopped while its event
-            # loop runs, the process may hang at exit, waiting for gRPC's polling thread.
+            # Stop the server after an error or a cancellation, too. It must stop while its event
+            # loop runs: otherwise the process may wait for gRPC's polling thread forever at exit.
             await self.grpc.stop(None)
 
     async def _serve_until(self, stop: asyncio.Event, address: Address) -> None:
@@ -150,7 +151,7 @@ class Server:
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
 
-    def _calls(self) -> Requests | None:
+    def _call_metrics(self) -> RequestMetrics | None:
         if self._settings.admin is None:
             return None
         return self._metrics.requests(
@@ -215,7 +216,7 @@ class Server:
 def _grpc_server(settings: ServerSettings, interceptor: ServerInterceptor) -> grpc.aio.Server:
     return grpc.aio.server(
         interceptors=[interceptor],
-        maximum_concurrent_rpcs=2 * settings.max_calls + ALL_STREAMS + SPARE_CALLS,
+        maximum_concurrent_rpcs=2 * settings.max_calls + MAX_PUBLIC_STREAMS + CALLS_WITHOUT_SLOT,
         options=_options(settings),
     )
 

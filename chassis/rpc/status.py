@@ -16,11 +16,11 @@ DETAILS_KEY: Final = "grpc-status-details-bin"
 
 
 @dataclass(frozen=True, slots=True)
-class RemoteRefusal:
-    """A failed call as its caller sees it.
+class RpcStatus:
+    """The status of a failed call, as its caller sees it.
 
-    `reason` is empty if the error did not come from one of our services but from the transport:
-    the server cannot be reached, or the deadline passed.
+    `reason` is empty if the status comes from the transport instead of one of our services: the
+    server cannot be reached, or the deadline passed.
     """
 
     code: grpc.StatusCode
@@ -36,10 +36,10 @@ def to_trailing_metadata(refusal: Refusal) -> tuple[tuple[str, bytes], ...]:
     return ((DETAILS_KEY, status.SerializeToString()),)
 
 
-def from_rpc_error(error: grpc.aio.AioRpcError) -> RemoteRefusal:
-    """The refusal in the error of a call."""
+def from_rpc_error(error: grpc.aio.AioRpcError) -> RpcStatus:
+    """The status of a call from the error that it raised."""
     info = _error_info(error)
-    return RemoteRefusal(
+    return RpcStatus(
         code=error.code(),
         reason=info.reason,
         detail=error.details() or "",

@@ -78,7 +78,7 @@ class ResourceTypes:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        metrics.counts(
+        metrics.counters(
             "schema_cache_lookups",
             "Lookups of an organization's custom schemas; a miss calls usersvc.",
             "result",

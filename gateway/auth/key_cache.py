@@ -64,7 +64,7 @@ class KeyCache(Generic[Value]):
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        metrics.counts(
+        metrics.counters(
             "key_cache_lookups",
             "Lookups in the key cache; a miss calls keysvc.",
             "result",

@@ -6,7 +6,7 @@ from typing import Final
 
 import grpc
 
-from chassis.rpc.status import RemoteRefusal, from_rpc_error
+from chassis.rpc.status import RpcStatus, from_rpc_error
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
 from gateway.scim.errors import ScimError
 
@@ -215,13 +215,13 @@ def refusal_of(error: grpc.aio.AioRpcError) -> BackendRefusal:
     )
 
 
-def _http_error(refusal: RemoteRefusal) -> HttpError:
+def _http_error(refusal: RpcStatus) -> HttpError:
     if refusal.reason == "INVALID_FIELD" and refusal.metadata.get("field") in _ID_FIELDS:
         return _NO_SUCH_ID
     return HTTP_ERRORS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _INTERNAL
 
 
-def _detail(http_error: HttpError, refusal: RemoteRefusal) -> str:
+def _detail(http_error: HttpError, refusal: RpcStatus) -> str:
     if not http_error.detail:
         return refusal.detail
     return http_error.detail.format_map(_Metadata(refusal.metadata))

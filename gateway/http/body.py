@@ -35,7 +35,7 @@ class BodyMemory:
     def __init__(self, limit: int = LIMIT_BYTES, *, floor: int = FLOOR_BYTES) -> None:
         self.budget = ByteBudget(limit, floor)
         self.receiving: Counter[str] = Counter()
-        """The number of arriving bodies, by name."""
+        """The number of arriving bodies, by key of the budget."""
 
     @property
     def in_use(self) -> int:

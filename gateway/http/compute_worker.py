@@ -42,7 +42,7 @@ class ComputeWorker:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        metrics.count(
+        metrics.counter(
             "compute_worker_tasks", "Tasks of the worker thread.", lambda: self._computations
         )
         metrics.gauge(

@@ -176,13 +176,13 @@ class Connections:
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         metrics.gauge("http_server_open_connections", "Open connections.", lambda: len(self._open))
-        metrics.counts(
+        metrics.counters(
             "http_server_connections_rejected",
             "Connections rejected at the limit of all, or of their address.",
             "reason",
             lambda: {"total_limit": self.rejected, "address_limit": self.rejected_by_source},
         )
-        metrics.counts(
+        metrics.counters(
             "http_server_connections_aborted",
             "Connections aborted for a new one, or because their client was too slow.",
             "reason",

@@ -36,7 +36,7 @@ class HeadMemory:
             "Request headers over 4 KiB in memory.",
             lambda: self.budget.in_use,
         )
-        metrics.count(
+        metrics.counter(
             "http_server_headers_rejected",
             "Requests rejected because of the size of their headers (431), or of all (503).",
             lambda: self.rejected,

@@ -70,7 +70,7 @@ def trace(app: web.Application, prefix: str, tracing: Tracing) -> None:
         attributes = {"http.request.method": method}
         if template:
             attributes["http.route"] = template
-        with tracing.serving(name, request.headers.items(), attributes) as span:
+        with tracing.server_span(name, request.headers.items(), attributes) as span:
             response = await handler(request)
             span.set_attribute("http.response.status_code", response.status)
             if response.status >= FIRST_SERVER_ERROR:

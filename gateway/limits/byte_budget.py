@@ -1,12 +1,12 @@
-"""A limit on bytes in memory that names share fairly."""
+"""A limit on bytes in memory, shared fairly between keys such as organizations."""
 
 from collections import Counter
 
 
 class ByteBudget:
-    """Counts bytes by name: `limit` in total, and at most half of it for one name.
+    """Counts the bytes of each key: `limit` in total, and at most half of it for one key.
 
-    A name that uses at most `floor` bytes may exceed the total by up to a quarter, so that names
+    A key that uses at most `floor` bytes may exceed the total by up to a quarter, so that keys
     that use everything cannot lock it out.
     """
 
@@ -15,30 +15,30 @@ class ByteBudget:
         self._floor = floor
         self._used_by: Counter[str] = Counter()
         self.largest = limit // 2
-        """The most bytes that one name can use."""
+        """The most bytes that one key can use."""
         self.in_use = 0
 
-    def used_by(self, name: str) -> int:
-        """The bytes that a name uses."""
-        return self._used_by[name]
+    def used_by(self, key: str) -> int:
+        """The bytes that a key uses."""
+        return self._used_by[key]
 
-    def fits(self, name: str, size: int) -> bool:
+    def fits(self, key: str, size: int) -> bool:
         """Whether `acquire` would succeed now."""
-        used = self._used_by[name] + size
+        used = self._used_by[key] + size
         limit = self._limit if used > self._floor else self._limit + self._limit // 4
         return self.in_use + size <= limit and used <= self.largest
 
-    def acquire(self, name: str, size: int) -> bool:
-        """Count more bytes of a name, if they fit; return whether they do."""
-        if not self.fits(name, size):
+    def acquire(self, key: str, size: int) -> bool:
+        """Count more bytes of a key, if they fit; return whether they do."""
+        if not self.fits(key, size):
             return False
         self.in_use += size
-        self._used_by[name] += size
+        self._used_by[key] += size
         return True
 
-    def release(self, name: str, size: int) -> None:
-        """Release bytes of a name."""
+    def release(self, key: str, size: int) -> None:
+        """Release bytes of a key."""
         self.in_use -= size
-        self._used_by[name] -= size
-        if not self._used_by[name]:
-            del self._used_by[name]
+        self._used_by[key] -= size
+        if not self._used_by[key]:
+            del self._used_by[key]

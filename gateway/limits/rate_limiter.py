@@ -1,4 +1,4 @@
-"""A rate limiter with a token bucket for each name."""
+"""A rate limiter with a token bucket for each key."""
 
 import time
 from collections.abc import Callable
@@ -27,10 +27,10 @@ class Rate:
 
 
 class RateLimiter:
-    """A token bucket for each name; a token is added each `1 / per_second` seconds.
+    """A token bucket for each key, such as an organization; it gains `per_second` tokens a second.
 
     A bucket is stored as the time at which it will be full, and removed once it is full. Over
-    MAX_BUCKETS the oldest bucket is removed earlier, so that invented names cannot fill the memory.
+    MAX_BUCKETS the oldest bucket is removed earlier, so that invented keys cannot fill the memory.
     """
 
     def __init__(self, rate: Rate, monotonic: Monotonic = time.monotonic) -> None:
@@ -51,60 +51,60 @@ class RateLimiter:
         """Whether a request was rejected within the last RECENT_SECONDS."""
         return self._monotonic() < self._recent_until
 
-    def retry_after(self, name: str, pending: int = 0) -> float:
-        """The seconds until `name` has a token in addition to `pending` ones; 0 if it has it now.
+    def retry_after(self, key: str, pending: int = 0) -> float:
+        """The seconds until `key` has a token in addition to `pending` ones; 0 if it has it now.
 
         This changes nothing. A caller that rejects a request because of it calls `note_rejection`.
         """
         now = self._monotonic()
-        missing = max(self._full_at.get(name, now), now) - now + pending * self._interval
+        missing = max(self._full_at.get(key, now), now) - now + pending * self._interval
         return max(0.0, missing - self._max_missing)
 
-    def try_charge(self, name: str) -> float:
+    def try_charge(self, key: str) -> float:
         """Charge one token and return 0, or return the seconds until there is a token.
 
         In the second case nothing is charged, and it counts as a rejection.
         """
-        seconds = self.retry_after(name)
+        seconds = self.retry_after(key)
         if seconds:
             self.note_rejection()
         else:
-            self.charge(name, 1)
+            self.charge(key, 1)
         return seconds
 
-    def charge(self, name: str, tokens: int) -> None:
+    def charge(self, key: str, tokens: int) -> None:
         """Charge tokens even if the bucket is empty: later requests wait for the missing tokens."""
         now = self._monotonic()
-        full_at = max(self._full_at.get(name, now), now) + tokens * self._interval
-        self._store(name, full_at, now)
+        full_at = max(self._full_at.get(key, now), now) + tokens * self._interval
+        self._store(key, full_at, now)
 
-    def refund(self, name: str) -> None:
+    def refund(self, key: str) -> None:
         """Return one charged token."""
-        if name in self._full_at:
-            self._full_at[name] -= self._interval
+        if key in self._full_at:
+            self._full_at[key] -= self._interval
 
     def note_rejection(self) -> None:
         """Remember that a request was rejected now; see `has_rejected_recently`."""
         self._recent_until = self._monotonic() + RECENT_SECONDS
 
-    def remaining(self, name: str) -> int:
-        """The number of tokens that `name` has."""
+    def remaining(self, key: str) -> int:
+        """The number of tokens that `key` has."""
         now = self._monotonic()
-        missing = max(0.0, self._full_at.get(name, now) - now) * self.rate.per_second
+        missing = max(0.0, self._full_at.get(key, now) - now) * self.rate.per_second
         return max(0, int(self.rate.burst - missing + 1e-6))
 
-    def is_full(self, name: str) -> bool:
-        """Whether the bucket of `name` is full."""
-        return self._full_at.get(name, 0.0) <= self._monotonic()
+    def is_full(self, key: str) -> bool:
+        """Whether the bucket of `key` is full."""
+        return self._full_at.get(key, 0.0) <= self._monotonic()
 
-    def _store(self, name: str, full_at: float, now: float) -> None:
-        if name not in self._full_at and len(self._full_at) >= MAX_BUCKETS:
+    def _store(self, key: str, full_at: float, now: float) -> None:
+        if key not in self._full_at and len(self._full_at) >= MAX_BUCKETS:
             self._evict(now)
-        self._full_at[name] = full_at
+        self._full_at[key] = full_at
 
     def _evict(self, now: float) -> None:
         if now - self._swept >= SWEEP_SECONDS:
             self._swept = now
-            self._full_at = {name: at for name, at in self._full_at.items() if at > now}
+            self._full_at = {key: at for key, at in self._full_at.items() if at > now}
         if len(self._full_at) >= MAX_BUCKETS:
             del self._full_at[next(iter(self._full_at))]

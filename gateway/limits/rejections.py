@@ -60,7 +60,7 @@ class RejectionStats:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
-        metrics.counts(
+        metrics.counters(
             "http_server_requests_rejected",
             "Requests rejected with 429 or 503, by reason.",
             "reason",

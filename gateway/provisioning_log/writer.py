@@ -63,7 +63,7 @@ class RefusalLog:
 
     def observe(self, metrics: Metrics) -> None:
         """Register the counter of lost entries."""
-        metrics.count(
+        metrics.counter(
             "provisioning_log_entries_dropped",
             "Rejected requests that are missing from the provisioning log.",
             lambda: self.dropped,

@@ -43,7 +43,7 @@ class KeyUses:
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the number of uses that were dropped."""
-        metrics.count(
+        metrics.counter(
             "key_uses_dropped", "Uses of keys that were not written.", lambda: self.dropped
         )
 

@@ -19,19 +19,19 @@ ORGANIZATION_NOT_FOUND: Final = RefusalKind[UUID](
     "ORGANIZATION_NOT_FOUND",
     Code.NOT_FOUND,
     "This region has no organization {organization_id}.",
-    values=("organization_id",),
+    parameters=("organization_id",),
 )
 ORGANIZATION_EXISTS: Final = RefusalKind[UUID](
     "ORGANIZATION_EXISTS",
     Code.ALREADY_EXISTS,
     "The organization {organization_id} exists already with another name.",
-    values=("organization_id",),
+    parameters=("organization_id",),
 )
 KEY_NOT_FOUND: Final = RefusalKind[UUID, UUID](
     "KEY_NOT_FOUND",
     Code.NOT_FOUND,
     "The organization {organization_id} has no API key {key_id}.",
-    values=("organization_id", "key_id"),
+    parameters=("organization_id", "key_id"),
 )
 INTEGRATION_NOT_ACTIVE: Final = RefusalKind[()](
     "INTEGRATION_NOT_ACTIVE",
@@ -62,14 +62,14 @@ KEY_EXPIRED: Final = RefusalKind[UUID, UUID, datetime](
     "This API key expired on {expire_time:%Y-%m-%d at %H:%M} UTC, 8 hours after a newer key was "
     "generated. Paste the newer key as Secret Token in Entra. If you do not have it, generate "
     f"another one under {PAGE}.",
-    values=("organization_id", "key_id", "expire_time"),
+    parameters=("organization_id", "key_id", "expire_time"),
     metadata=("organization_id", "key_id", "expire_time"),
 )
 KEY_REVOKED: Final = RefusalKind[UUID, UUID, datetime](
     "KEY_REVOKED",
     Code.UNAUTHENTICATED,
     "This API key was revoked on {revoke_time:%Y-%m-%d at %H:%M} UTC. " + _RENEW,
-    values=("organization_id", "key_id", "revoke_time"),
+    parameters=("organization_id", "key_id", "revoke_time"),
     metadata=("organization_id", "key_id", "revoke_time"),
 )
 KEY_OF_OTHER_REGION: Final = RefusalKind[str, str](
@@ -77,14 +77,14 @@ KEY_OF_OTHER_REGION: Final = RefusalKind[str, str](
     Code.UNAUTHENTICATED,
     "This API key belongs to {site}. Set the Tenant URL in Entra to the one that "
     "{site} shows under " + PAGE + ".",
-    values=("region", "site"),
+    parameters=("region", "site"),
     metadata=("region",),
 )
 INTEGRATION_INACTIVE: Final = RefusalKind[UUID, UUID](
     "INTEGRATION_INACTIVE",
     Code.UNAUTHENTICATED,
     f"The integration is switched off. Activate it under {PAGE}. This API key then works again.",
-    values=("organization_id", "key_id"),
+    parameters=("organization_id", "key_id"),
     metadata=("organization_id", "key_id"),
 )
 
@@ -103,7 +103,7 @@ SSO_DOMAIN_TAKEN: Final = RefusalKind[str](
     Code.ALREADY_EXISTS,
     "Another organization uses the domain {domain} for single sign-on. If the domain is yours, "
     "contact Cloud Academy's support.",
-    values=("domain",),
+    parameters=("domain",),
     metadata=("domain",),
 )
 

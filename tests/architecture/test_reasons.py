@@ -86,7 +86,7 @@ SEVERAL_EXAMPLES: Final = {"UNKNOWN_FIELD"}
 
 
 def has_example(name: str, kind: Kind) -> bool:
-    return len(VALUES.get(name, ())) == len(kind.values)
+    return len(VALUES.get(name, ())) == len(kind.parameters)
 
 
 EXAMPLES: Final[dict[str, Refusal]] = {
@@ -137,7 +137,7 @@ def test_templates_and_metadata_use_exactly_the_kinds_values(name: str, kind: Ki
     used = {
         field for template in templates for _, field, _, _ in Formatter().parse(template) if field
     }
-    assert used | set(kind.metadata) == set(kind.values)
+    assert used | set(kind.metadata) == set(kind.parameters)
 
 
 def test_refusal_with_missing_values_is_not_created():

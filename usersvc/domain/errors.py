@@ -15,28 +15,28 @@ USER_NOT_FOUND: Final = RefusalKind[UUID](
     "USER_NOT_FOUND",
     Code.NOT_FOUND,
     "There is no user with the id {user_id}.",
-    values=("user_id",),
+    parameters=("user_id",),
     metadata=("user_id",),
 )
 USER_NAME_TAKEN: Final = RefusalKind[str](
     "USER_NAME_TAKEN",
     Code.ALREADY_EXISTS,
     "Another user has the user name {user_name!r}. User names are compared without regard to case.",
-    values=("user_name",),
+    parameters=("user_name",),
     metadata=("user_name",),
 )
 GROUP_NOT_FOUND: Final = RefusalKind[UUID](
     "GROUP_NOT_FOUND",
     Code.NOT_FOUND,
     "There is no group with the id {group_id}.",
-    values=("group_id",),
+    parameters=("group_id",),
     metadata=("group_id",),
 )
 MEMBER_NOT_FOUND: Final = RefusalKind[UUID | str](
     "MEMBER_NOT_FOUND",
     Code.INVALID_ARGUMENT,
     "No user and no group has the id {member_id}, so it cannot become a member.",
-    values=("member_id",),
+    parameters=("member_id",),
     metadata=("member_id",),
     field="members",
 )
@@ -45,7 +45,7 @@ GROUP_CYCLE: Final = RefusalKind[UUID | str, UUID | str](
     Code.INVALID_ARGUMENT,
     "The group {member_id} cannot become a member of the group {group_id}:"
     " the group would become a member of itself.",
-    values=("group_id", "member_id"),
+    parameters=("group_id", "member_id"),
     metadata=("group_id", "member_id"),
     field="members",
 )
@@ -53,7 +53,7 @@ REQUEST_ID_REUSED: Final = RefusalKind[UUID](
     "REQUEST_ID_REUSED",
     Code.ALREADY_EXISTS,
     "The request id {request_id} was used for another request. Use a new id for each request.",
-    values=("request_id",),
+    parameters=("request_id",),
     metadata=("request_id",),
 )
 
@@ -63,7 +63,7 @@ UNKNOWN_FIELD: Final = RefusalKind[str, str, str](
     "UNKNOWN_FIELD",
     Code.INVALID_ARGUMENT,
     "{field!r} is not a field that {where} can name.",
-    values=("field", "where", "request_field"),
+    parameters=("field", "where", "request_field"),
     metadata=("field",),
     field="{request_field}",
 )
@@ -71,7 +71,7 @@ INVALID_FILTER: Final = RefusalKind[str](
     "INVALID_FILTER",
     Code.INVALID_ARGUMENT,
     "{detail}",
-    values=("detail",),
+    parameters=("detail",),
     field="filter",
 )
 FILTER_TOO_COSTLY: Final = RefusalKind[()](
@@ -93,7 +93,7 @@ FIELD_IMMUTABLE: Final = RefusalKind[str](
     "FIELD_IMMUTABLE",
     Code.INVALID_ARGUMENT,
     "{field} is immutable and already has a value.",
-    values=("field",),
+    parameters=("field",),
     metadata=("field",),
     field="{field}",
     description="is immutable and already has a value",
@@ -102,21 +102,21 @@ SCHEMA_NOT_FOUND: Final = RefusalKind[str](
     "SCHEMA_NOT_FOUND",
     Code.NOT_FOUND,
     "There is no schema {urn}.",
-    values=("urn",),
+    parameters=("urn",),
     metadata=("urn",),
 )
 SCHEMA_EXISTS: Final = RefusalKind[str](
     "SCHEMA_EXISTS",
     Code.ALREADY_EXISTS,
     "The schema {urn} already exists. URNs are compared without regard to case.",
-    values=("urn",),
+    parameters=("urn",),
     metadata=("urn",),
 )
 SCHEMA_IN_USE: Final = RefusalKind[str](
     "SCHEMA_IN_USE",
     Code.FAILED_PRECONDITION,
     "Users have values for the schema {urn}. Remove these values first.",
-    values=("urn",),
+    parameters=("urn",),
     metadata=("urn",),
 )
 

@@ -52,7 +52,7 @@ def parse(text: str) -> Token | None:
     if match is None:
         return None
     token = Token(UUID(bytes=_to_bytes(match["organization"])), _to_bytes(match["secret"]))
-    # The last base64 character of each part has unused bits: accept only the canonical spelling.
+    # The last base64 character of each part has unused bits: accept only canonical base64.
     return token if token.text == text else None
 
 

@@ -57,8 +57,8 @@ async def network(server: EchoServer) -> AsyncIterator[BlackHole]:
 
 @pytest.fixture(autouse=True)
 def quick_pings(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(channels, "PING_SECONDS", 0.3)
-    monkeypatch.setattr(channels, "SILENCE_SECONDS", 0.3)
+    monkeypatch.setattr(channels, "KEEPALIVE_SECONDS", 0.3)
+    monkeypatch.setattr(channels, "KEEPALIVE_TIMEOUT_SECONDS", 0.3)
 
 
 @asynccontextmanager

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from chassis.rpc.status import RemoteRefusal
+from chassis.rpc.status import RpcStatus
 from keysvc.domain import key_token
 from keysvc.domain.key_token import Token
 from keysvc.domain.organizations import Region
@@ -14,8 +14,8 @@ from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
 PAGE = "Settings & Integrations → Integrations → Microsoft Entra ID"
 
 
-def unauthenticated(reason: str, detail: str, **metadata: str) -> RemoteRefusal:
-    return RemoteRefusal(grpc.StatusCode.UNAUTHENTICATED, reason, detail, metadata)
+def unauthenticated(reason: str, detail: str, **metadata: str) -> RpcStatus:
+    return RpcStatus(grpc.StatusCode.UNAUTHENTICATED, reason, detail, metadata)
 
 
 async def test_authenticated_key_identifies_its_organization(keysvc: Replica):

@@ -17,7 +17,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import LogCapture
 
 from chassis.config.settings import Address, ServerSettings
-from chassis.rpc.status import RemoteRefusal, from_rpc_error
+from chassis.rpc.status import RpcStatus, from_rpc_error
 from keysvc.domain.organizations import Region
 from keysvc.settings import Settings
 from keysvc.wiring import serve
@@ -148,7 +148,7 @@ class Watcher:
         self.event_kinds: list[str] = []
         """The kinds of all received events, including heartbeats."""
         self.events: list[tuple[str, str]] = []
-        self.error: RemoteRefusal | None = None
+        self.error: RpcStatus | None = None
         self._call = replica.keys.WatchKeys(pb.WatchKeysRequest())
         self.task = asyncio.create_task(self._read())
 
@@ -184,9 +184,9 @@ async def watching(replica: Replica) -> AsyncIterator[Watcher]:
 
 
 @contextmanager
-def refused(reason: str) -> Iterator[Callable[[], RemoteRefusal]]:
+def refused(reason: str) -> Iterator[Callable[[], RpcStatus]]:
     """Expect a refusal, which the yielded function returns afterwards."""
-    refusals: list[RemoteRefusal] = []
+    refusals: list[RpcStatus] = []
     with pytest.raises(grpc.aio.AioRpcError) as caught:
         yield lambda: refusals[0]
     refusals.append(from_rpc_error(caught.value))

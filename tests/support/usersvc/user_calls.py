@@ -10,7 +10,7 @@ from cloudacademy.users.v1 import filter_pb2, users_pb2
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 from google.protobuf.field_mask_pb2 import FieldMask
 
-from chassis.rpc.status import RemoteRefusal, from_rpc_error
+from chassis.rpc.status import RpcStatus, from_rpc_error
 
 ACME = "018f6d2e-0000-7000-8000-00000000000a"
 GLOBEX = "018f6d2e-0000-7000-8000-00000000000b"
@@ -125,7 +125,7 @@ def element(field: str, inner: filter_pb2.Filter) -> filter_pb2.Filter:
 class Caught:
     """The refusal that ended a block, and its gRPC error."""
 
-    refusal: RemoteRefusal = field(init=False)
+    refusal: RpcStatus = field(init=False)
     error: grpc.aio.AioRpcError = field(init=False)
 
 

@@ -114,8 +114,8 @@ async def test_malformed_deadline_metadata_is_refused(channel, users, value):
 @pytest.fixture
 async def proxy(users_port: int, monkeypatch) -> AsyncIterator[Proxy]:
     """A proxy in front of the service that can hold data back, and clients with short timeouts."""
-    monkeypatch.setattr(channels, "PING_SECONDS", 0.5)
-    monkeypatch.setattr(channels, "SILENCE_SECONDS", 0.5)
+    monkeypatch.setattr(channels, "KEEPALIVE_SECONDS", 0.5)
+    monkeypatch.setattr(channels, "KEEPALIVE_TIMEOUT_SECONDS", 0.5)
     monkeypatch.setattr(clients, "DEADLINE_SECONDS", 4.0)
     running = Proxy(("127.0.0.1", users_port))
     await running.start()

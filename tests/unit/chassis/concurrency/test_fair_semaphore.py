@@ -1,4 +1,4 @@
-"""FairSemaphore: limits on slots and queue, fairness between names, batched release."""
+"""FairSemaphore: limits on slots and queue, fairness between keys, batched release."""
 
 import asyncio
 from collections import Counter
@@ -75,7 +75,7 @@ class Holders:
             await asyncio.sleep(0)
 
 
-async def test_one_name_holds_at_most_half_of_the_slots():
+async def test_one_key_holds_at_most_half_of_the_slots():
     slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
 
@@ -96,7 +96,7 @@ async def test_a_full_queue_rejects_further_callers_immediately():
     assert holders.refused["greedy"] == 100 - SLOTS // 2 - waiting
 
 
-async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
+async def test_a_free_slot_goes_to_the_key_that_holds_the_fewest():
     slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
     await holders.send("greedy", 10)
@@ -109,8 +109,8 @@ async def test_a_free_slot_goes_to_the_name_that_holds_the_fewest():
     assert holders.order[before:] == ["modest", "modest"]
 
 
-async def test_a_flood_of_one_name_delays_another_by_one_turn():
-    """Both names are served equally often, although one sends 50 times more calls."""
+async def test_a_flood_of_one_key_delays_another_by_one_turn():
+    """Both keys are served equally often, although one sends 50 times more calls."""
     slots = FairSemaphore(2, Full, LONG_SECONDS)
     holders = Holders(slots)
     for _ in range(20):
@@ -211,7 +211,7 @@ def batching(linger_seconds: float = LONG_SECONDS) -> FairSemaphore:
 
 
 async def contended(linger_seconds: float = LONG_SECONDS) -> tuple[FairSemaphore, Holders]:
-    """A semaphore with batched release whose slots two names hold, with more waiters of both."""
+    """A semaphore with batched release whose slots two keys hold, with more waiters of both."""
     slots = batching(linger_seconds)
     holders = Holders(slots)
     await holders.send("acme", 10)
@@ -229,7 +229,7 @@ async def test_batched_release_waits_until_half_of_the_slots_are_free():
     assert (len(holders.order), slots.in_use) == (SLOTS + SLOTS // 2, SLOTS)
 
 
-async def test_batched_release_of_one_name_waits_for_half_of_its_share():
+async def test_batched_release_for_one_key_waits_for_half_of_its_share():
     slots = batching()
     holders = Holders(slots)
     await holders.send("acme", 20)
@@ -265,10 +265,10 @@ async def test_batched_release_is_immediate_with_slots_for_all_waiters():
 async def test_a_newcomer_does_not_overtake_waiters_while_slots_linger():
     slots = batching()
     holders = Holders(slots)
-    for name in ("acme", "initech"):
-        await holders.send(name, 4)
-    for name in ("acme", "initech", "umbrella"):
-        await holders.send(name, 2)
+    for key in ("acme", "initech"):
+        await holders.send(key, 4)
+    for key in ("acme", "initech", "umbrella"):
+        await holders.send(key, 2)
     await holders.end(2)
     before = len(holders.order)
     assert slots.in_use == SLOTS - 2
@@ -288,8 +288,8 @@ async def test_a_semaphore_of_few_slots_admits_a_caller(number: int):
     assert holders.holding["acme"] == 1
 
 
-async def test_a_third_name_displaces_a_waiter_of_a_full_queue():
-    """The displaced waiter is the newest one of the name with the most waiters."""
+async def test_a_third_key_displaces_a_waiter_of_a_full_queue():
+    """The displaced waiter is the newest one of the key with the most waiters."""
     slots = FairSemaphore(SLOTS, Full, LONG_SECONDS)
     holders = Holders(slots)
     first = await holders.send("one", 100)

@@ -1,4 +1,4 @@
-"""Development secrets and plain HTTP are refused where other machines are involved."""
+"""Development secrets and plain HTTP are accepted only between processes of one machine."""
 
 import secrets
 

@@ -67,7 +67,7 @@ def test_deprecated_gauge_has_the_value_of_its_replacement():
 
 def test_deprecated_counter_selects_one_value_of_a_label():
     metrics = Metrics()
-    metrics.counts("key_cache_lookups", "Lookups.", "result", lambda: {"hit": 5, "miss": 2})
+    metrics.counters("key_cache_lookups", "Lookups.", "result", lambda: {"hit": 5, "miss": 2})
     found = samples(metrics)
     assert (found["key_cache_hits_total",], found["key_cache_misses_total",]) == (5, 2)
 
@@ -83,7 +83,7 @@ def test_deprecated_gauge_without_selection_adds_up_all_label_values():
 
 def test_help_text_of_a_deprecated_metric_names_its_replacement():
     metrics = Metrics()
-    metrics.count("compute_worker_tasks", "Tasks.", lambda: 1)
+    metrics.counter("compute_worker_tasks", "Tasks.", lambda: 1)
     expected = b"# HELP worker_computations_total Deprecated: use compute_worker_tasks_total.\n"
     assert expected in metrics.text()
 

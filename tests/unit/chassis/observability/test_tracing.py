@@ -129,7 +129,7 @@ class Spans:
 def test_statement_span_has_database_attributes_and_no_value():
     spans = Spans()
     query = "UPDATE api_key SET name = 'secret' WHERE key_id = $1"
-    spans.tracing.statement(SimpleNamespace(query=query, elapsed=0.001, exception=None))
+    spans.tracing.record_statement(SimpleNamespace(query=query, elapsed=0.001, exception=None))
     assert dict(spans.only().attributes or {}) == {
         "db.system.name": "postgresql",
         "db.query.summary": "UPDATE api_key",
@@ -146,7 +146,7 @@ def test_rpc_span_has_status_code_and_is_an_error_for_server_faults(
     status_code: str, reason: str, is_error: bool
 ):
     spans = Spans()
-    with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)):
+    with spans.tracing.server_span(METHOD, (), rpc_attributes(METHOD)):
         spans.tracing.rpc_ended(status_code, reason)
     span = spans.only()
     assert dict(span.attributes or {}) == {
@@ -162,7 +162,7 @@ def test_exception_does_not_replace_the_error_type_of_a_call():
     spans = Spans()
 
     def refuse() -> None:
-        with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)):
+        with spans.tracing.server_span(METHOD, (), rpc_attributes(METHOD)):
             spans.tracing.rpc_ended("NOT_FOUND", "USER_NOT_FOUND")
             raise ValueError("aborted")
 
@@ -173,7 +173,7 @@ def test_exception_does_not_replace_the_error_type_of_a_call():
 
 def test_log_line_has_the_ids_of_the_current_trace_and_span():
     spans = Spans()
-    with spans.tracing.serving(METHOD, (), rpc_attributes(METHOD)) as span:
+    with spans.tracing.server_span(METHOD, (), rpc_attributes(METHOD)) as span:
         entry = trace_context(None, "info", {"event": "call"})
     context = span.get_span_context()
     assert entry["trace_id"] == f"{context.trace_id:032x}"

@@ -88,7 +88,7 @@ async def test_cancelled_steps_return_their_slots_and_start_no_others():
     await settled()
 
     asyncio.get_running_loop().call_soon(running.cancel)
-    await steps.end(0, 1)  # in the same turn of the event loop: their successors never begin
+    await steps.end(0, 1)  # in the same iteration of the event loop: their successors never begin
     with pytest.raises(asyncio.CancelledError):
         await running
 

@@ -49,7 +49,7 @@ def test_rate_limiter_keeps_the_rate_in_the_long_run(limiter, clock):
     assert accepted == pytest.approx(5 + 10 * 13, abs=1)
 
 
-def test_rate_limiter_limits_each_name_separately(limiter):
+def test_rate_limiter_limits_each_key_separately(limiter):
     charge_all(limiter, "acme")
 
     assert charge_all(limiter, "initech") == 5

@@ -34,7 +34,7 @@ def signals(*keys: Key, **fields: object) -> HealthSignals:
     return HealthSignals(keys=rows(*keys), **(defaults | fields))
 
 
-def line(*keys: Key, **fields: object) -> tuple[Level, str]:
+def level_and_title(*keys: Key, **fields: object) -> tuple[Level, str]:
     result = health(signals(*keys, **fields))
     return result.level, result.title
 
@@ -59,32 +59,40 @@ def signals_with(**changes: object) -> HealthSignals:
 
 
 def test_inactive_integration_is_off_whatever_else_is_wrong():
-    assert line(USED, active=False, refused=100) == (Level.OFF, "Provisioning is off")
+    assert level_and_title(USED, active=False, refused=100) == (Level.OFF, "Provisioning is off")
 
 
 def test_new_integration_waits_for_key_then_for_entra():
-    assert line() == (Level.WAITING, "Almost there")
-    assert line(key(1)) == (Level.WAITING, "Waiting for Entra")
+    assert level_and_title() == (Level.WAITING, "Almost there")
+    assert level_and_title(key(1)) == (Level.WAITING, "Waiting for Entra")
 
 
 def test_refused_key_is_critical_until_a_working_key_is_used():
     critical = (Level.CRITICAL, "Entra's API key is refused")
-    assert line(key(1), last_key_refusal=NOW - MINUTE) == critical
-    assert line(key(1, used=timedelta(hours=2)), last_key_refusal=NOW - MINUTE) == critical
-    assert line(USED, last_key_refusal=NOW - 20 * MINUTE)[0] == Level.GOOD
+    assert level_and_title(key(1), last_key_refusal=NOW - MINUTE) == critical
+    assert (
+        level_and_title(key(1, used=timedelta(hours=2)), last_key_refusal=NOW - MINUTE) == critical
+    )
+    assert level_and_title(USED, last_key_refusal=NOW - 20 * MINUTE)[0] == Level.GOOD
 
 
-def test_refused_old_key_is_a_warning_if_the_newest_is_used():
+def test_old_key_refused_while_the_newest_is_in_use_is_a_warning():
     warning = (Level.WARNING, "An old API key is still being used")
-    assert line(key(1, used=30 * MINUTE), last_key_refusal=NOW - MINUTE) == warning
+    assert level_and_title(key(1, used=30 * MINUTE), last_key_refusal=NOW - MINUTE) == warning
 
 
-def test_last_use_is_compared_to_the_minute():
-    assert line(key(1, used=5 * MINUTE), last_key_refusal=NOW - 4.5 * MINUTE)[0] == Level.GOOD
+def test_use_within_a_minute_before_a_refusal_counts_as_a_later_use():
+    assert (
+        level_and_title(key(1, used=5 * MINUTE), last_key_refusal=NOW - 4.5 * MINUTE)[0]
+        == Level.GOOD
+    )
 
 
 def test_no_working_key_is_critical():
-    assert line(key(1, expires=-MINUTE, used=5 * MINUTE)) == (Level.CRITICAL, "No working API key")
+    assert level_and_title(key(1, expires=-MINUTE, used=5 * MINUTE)) == (
+        Level.CRITICAL,
+        "No working API key",
+    )
 
 
 @pytest.mark.parametrize(
@@ -101,12 +109,15 @@ def test_no_working_key_is_critical():
 def test_failure_rate_warns_before_entra_quarantines(
     succeeded: int, refused: int, expected: tuple[Level, str]
 ):
-    assert line(USED, succeeded=succeeded, refused=refused) == expected
+    assert level_and_title(USED, succeeded=succeeded, refused=refused) == expected
 
 
 def test_no_contact_for_three_hours_is_a_warning():
-    assert line(key(1, used=timedelta(hours=2, minutes=59)))[0] == Level.GOOD
-    assert line(key(1, used=timedelta(hours=3))) == (Level.WARNING, "No contact from Entra")
+    assert level_and_title(key(1, used=timedelta(hours=2, minutes=59)))[0] == Level.GOOD
+    assert level_and_title(key(1, used=timedelta(hours=3))) == (
+        Level.WARNING,
+        "No contact from Entra",
+    )
 
 
 def test_expiring_key_in_use_is_a_warning_with_the_remaining_time():

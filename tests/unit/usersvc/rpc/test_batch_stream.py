@@ -29,7 +29,7 @@ class Calls:
         return Result()
 
     async def end(self, *numbers: int) -> None:
-        """End the calls one after the other, each in a separate turn of the event loop."""
+        """End the calls one after the other, each in a separate iteration of the event loop."""
         for number in numbers:
             self._ends[str(number)].set()
             for _ in range(10):
