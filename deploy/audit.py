@@ -17,7 +17,8 @@ from typing import Any, Final
 CLEAN: Final = 0
 VULNERABLE: Final = 1
 UNKNOWN: Final = 3
-"""The advisories of a package could not be read. Not 2, which make returns for any failure."""
+"""The advisories of a package could not be read. It is not 2, because make exits with 2 if any
+command fails."""
 
 Report = Mapping[str, Any]
 
@@ -56,7 +57,7 @@ def _fixed_in(versions: Sequence[str]) -> str:
 
 
 def run_pip_audit(tool: Path, locks: Sequence[Path], seconds: float) -> Iterable[Report]:
-    """The report of pip-audit for each lock file. Raises ValueError if a scan fails or is late."""
+    """The pip-audit report of each lock file. Raises ValueError if a scan fails or times out."""
     end = time.monotonic() + seconds
     for lock in locks:
         command = [str(tool), "--requirement", str(lock), "--require-hashes", "--disable-pip"]

@@ -1,4 +1,7 @@
-"""`make chaos`: inject every fault into a region with two replicas each, and print a table."""
+"""`make chaos`: inject every fault into a region, and print a table.
+
+The region has two replicas of each component.
+"""
 
 import argparse
 import asyncio
@@ -14,27 +17,33 @@ def main() -> int:
     """Exit code 0 if nothing was lost, duplicated or wrong and recovery was fast enough; else 1."""
     parser = argparse.ArgumentParser(prog="python -m tools.chaos", description=__doc__)
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
-    parser.add_argument("--broken", type=float, default=10.0, help="duration of a fault in seconds")
-    parser.add_argument("--calm", type=float, default=25.0, help="seconds between faults")
+    parser.add_argument("--fault-seconds", type=float, default=10.0, help="duration of a fault")
+    parser.add_argument("--recovery-seconds", type=float, default=25.0, help="time between faults")
     parser.add_argument("--only", default="", help="only faults whose names contain this")
     options = parser.parse_args()
     chosen = [fault for fault in FAULTS if options.only in fault.name]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         Path(folder).chmod(0o711)
         good = asyncio.run(
-            _break_all(Path(folder), chosen, options.rate, options.broken, options.calm)
+            _inject_all(
+                Path(folder),
+                chosen,
+                options.rate,
+                options.fault_seconds,
+                options.recovery_seconds,
+            )
         )
     return 0 if good else 1
 
 
-async def _break_all(
-    folder: Path, faults: list[Fault], rate: float, broken: float, calm: float
+async def _inject_all(
+    folder: Path, faults: list[Fault], rate: float, fault_seconds: float, recovery_seconds: float
 ) -> bool:
     good = True
     print(HEADER, flush=True)
     async with region_under_load(folder, rate) as chaos:
         for fault in faults:
-            outcome = await chaos.inject(fault, broken, calm)
+            outcome = await chaos.inject(fault, fault_seconds, recovery_seconds)
             print(outcome.row(), flush=True)
             for violation in outcome.violations:
                 print(f"    {violation}", flush=True)

@@ -18,7 +18,7 @@ class FaultCounts:
     """The counts of one fault."""
 
     sent: int = 0
-    busy: Counter[str] = field(default_factory=Counter)
+    retryable_errors: Counter[str] = field(default_factory=Counter)
     """Retryable errors by status."""
     wrong: Counter[str] = field(default_factory=Counter)
     """Responses that are never permitted."""
@@ -30,7 +30,7 @@ class FaultCounts:
         """Count a finished request."""
         self.sent += 1
         if record.status in (0, *RETRYABLE):
-            self.busy[str(record.status or NO_RESPONSE)] += 1
+            self.retryable_errors[str(record.status or NO_RESPONSE)] += 1
             if record.status and not record.retry_after:
                 self.wrong[f"{record.status} without Retry-After"] += 1
         elif record.seconds > SLOW_SECONDS:

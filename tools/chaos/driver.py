@@ -16,8 +16,8 @@ from tools.chaos.ledger import Account, Existence, Ledger, Team
 from tools.chaos.region import Region
 from tools.entra.client import EntraClient, RequestError, RequestRecord, Resource, Retries, connect
 from tools.entra.dialects import Dialect, dialect_for, membership, patch
-from tools.entra.groups import creation as group_creation
-from tools.entra.mapping import Value, creation
+from tools.entra.groups import post_body as group_post_body
+from tools.entra.mapping import Value, post_body
 
 TIMEOUT_SECONDS = 20.0
 REPEAT_SECONDS = 2.0
@@ -158,7 +158,7 @@ class Driver:
         if resource is None:
             was_sent, account.was_sent = account.was_sent, True
             try:
-                resource = await self._result(self.client.create(creation(account.person)))
+                resource = await self._result(self.client.create(post_body(account.person)))
             except RequestError as error:
                 if error.status == CONFLICT and was_sent:  # the earlier request took effect
                     raise OutcomeUnknownError from error
@@ -172,7 +172,7 @@ class Driver:
         resource = await self._result(self.client.find_group(team.group.display_name))
         if resource is None:
             team.was_sent = True
-            body = group_creation(team.group)
+            body = group_post_body(team.group)
             resource = await self._result(self.client.create_group(body))
         elif not team.was_sent:
             self._wrong("a group was found that was never created")

@@ -14,10 +14,10 @@ from tools.chaos.driver import Driver
 from tools.chaos.faults import Fault
 from tools.chaos.region import Region, running_region
 
-CALM_SECONDS = 1.0
-"""Seconds of requests before a fault."""
-TAIL_SECONDS = 2.0
-"""Seconds of successful requests after which a fault counts as over."""
+BASELINE_SECONDS = 1.0
+"""How long requests are sent before a fault."""
+QUIET_SECONDS = 2.0
+"""How long requests are sent after the recovery time of a fault; all of them must succeed."""
 
 HEADER = f"{'fault':<43} {'sent':>6} {'lost':>5} {'dup':>6} {'wrong':>6} {'recovery':>10}  errors"
 
@@ -35,17 +35,17 @@ class Outcome:
 
     @property
     def violations(self) -> list[str]:
-        """Descriptions of all effects that the fault does not permit, and of a slow recovery."""
+        """Descriptions of the forbidden effects, and of a recovery that is too slow."""
         if self.recovery <= self.fault.recovery:
-            return self.wrong_effects
+            return self.forbidden_effects
         return [
-            *self.wrong_effects,
-            f"recovery: {self.recovery:.1f} s, not {self.fault.recovery:.0f}",
+            *self.forbidden_effects,
+            f"recovery: {self.recovery:.1f} s; limit: {self.fault.recovery:.0f} s",
         ]
 
     @property
-    def wrong_effects(self) -> list[str]:
-        """Descriptions of the effects that no machine, however slow, permits."""
+    def forbidden_effects(self) -> list[str]:
+        """Descriptions of the effects that are forbidden even on a slow machine."""
         effects = [
             f"{kind}: {what} ({count})"
             for kind, counts in (
@@ -55,19 +55,20 @@ class Outcome:
             )
             for what, count in counts.items()
         ]
-        if NO_RESPONSE in self.counts.busy and not self.fault.may_drop_requests:
+        retryable = self.counts.retryable_errors
+        if NO_RESPONSE in retryable and not self.fault.may_drop_requests:
             effects.append(
-                f"no response: {self.counts.busy[NO_RESPONSE]} requests, without a killed gateway"
+                f"no response: {retryable[NO_RESPONSE]} requests, without a killed gateway"
             )
-        if self.fault.must_not_fail and self.counts.busy:
-            effects.append(f"failed: {self.counts.busy.total()} requests; none is permitted")
+        if self.fault.must_not_fail and retryable:
+            effects.append(f"failed: {retryable.total()} requests; none is permitted")
         return effects
 
     def row(self) -> str:
-        """A line below HEADER."""
+        """The row of the table that HEADER begins."""
         if not self.injected:
             return f"{self.fault.name:<43} skipped: a file system cannot be mounted here"
-        errors = self.counts.busy + Counter({SLOW: self.counts.slow})
+        errors = self.counts.retryable_errors + Counter({SLOW: self.counts.slow})
         wrong = self.counts.wrong + self.audit.wrong
         return (
             f"{self.fault.name:<43} {self.counts.sent:>6} {self.audit.lost.total():>5}"
@@ -83,18 +84,18 @@ class Chaos:
         self._region = region
         self._driver = driver
 
-    async def inject(self, fault: Fault, broken: float, calm: float) -> Outcome:
-        """Inject a fault for about `broken` seconds, continue for `calm` seconds, and audit.
+    async def inject(self, fault: Fault, fault_seconds: float, recovery_seconds: float) -> Outcome:
+        """Inject a fault for about `fault_seconds`, continue for `recovery_seconds`, and audit.
 
         A fault with a long minimum duration or recovery takes longer.
         """
         counts = self._driver.counts = FaultCounts()
         stop = asyncio.Event()
         running = asyncio.create_task(self._driver.run(stop))
-        await asyncio.sleep(CALM_SECONDS)
-        injected = await fault.inject(self._region, max(broken, fault.min_seconds))
+        await asyncio.sleep(BASELINE_SECONDS)
+        injected = await fault.inject(self._region, max(fault_seconds, fault.min_seconds))
         repaired = time.monotonic()
-        await asyncio.sleep(max(calm, fault.recovery + TAIL_SECONDS))
+        await asyncio.sleep(max(recovery_seconds, fault.recovery + QUIET_SECONDS))
         stop.set()
         await running
         self._driver.counts = FaultCounts()  # requests of the audit are not counted
@@ -102,12 +103,12 @@ class Chaos:
         return Outcome(fault, injected, counts, result, max(0.0, counts.last_failure - repaired))
 
     async def read_each(self) -> Audit:
-        """Read every person ever created by id."""
+        """Read by id every person that was created, including deleted ones."""
         return await read_each(self._driver)
 
 
 @asynccontextmanager
 async def region_under_load(folder: Path, rate: float) -> AsyncIterator[Chaos]:
-    """A region with two replicas each, and a driver that sends `rate` requests a second."""
+    """Two replicas of each component, and a driver that sends `rate` requests a second."""
     async with running_region(folder) as region, Driver(region, rate).connected() as driver:
         yield Chaos(region, driver)

@@ -16,7 +16,7 @@ from tools.entra.client import (
     connect,
 )
 from tools.entra.dialects import Dialect, dialect_for, patch
-from tools.entra.mapping import creation, differences, returned_values
+from tools.entra.mapping import differences, post_body, returned_values
 from tools.entra.people import Changes, Person, apply_changes, directory, generate_changes
 from tools.entra.report import Progress, RunCounts, Summary
 
@@ -100,7 +100,7 @@ class Job:
         """Match the person; create them without a match, else send the differences."""
         resource = await self._match(person)
         if resource is None:
-            resource = await self._client.create(creation(person))
+            resource = await self._client.create(post_body(person))
             _check_values(person, resource)
             self._run_counts.counts["created"] += 1
         else:

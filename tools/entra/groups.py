@@ -16,8 +16,8 @@ class Group:
     external_id: str
 
 
-def creation(group: Group) -> dict[str, Any]:
-    """The body of Entra's POST."""
+def post_body(group: Group) -> dict[str, Any]:
+    """The body of the POST by which Entra creates a group."""
     return {
         "schemas": [GROUP, ADSCIM],
         "externalId": group.external_id,

@@ -1,4 +1,4 @@
-"""Entra's attribute mapping: a person's values by the attribute paths it sends and compares."""
+"""Entra's attribute mapping: the values of a person, by the paths that Entra sends and compares."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -55,8 +55,11 @@ def differences(person: Person, resource: Mapping[str, Any]) -> dict[str, Value]
     return {path: value for path, value in expected.items() if actual.get(path) != value}
 
 
-def creation(person: Person) -> dict[str, Any]:
-    """The body of Entra's POST; it names both schemas even without extension values."""
+def post_body(person: Person) -> dict[str, Any]:
+    """The body of the POST by which Entra creates a user.
+
+    It names both schemas, even without extension values.
+    """
     body: dict[str, Any] = {
         "schemas": [USER, ENTERPRISE],
         "externalId": person.external_id,

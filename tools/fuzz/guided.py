@@ -1,9 +1,9 @@
-"""Fuzzes one parser under atheris, which looks for inputs that reach new code.
+"""Fuzzes one parser with atheris, which is guided by coverage: it prefers inputs that run new code.
 
     python -m tools.fuzz.guided TARGET FOLDER SECONDS
 
-Runs in the environment of requirements/fuzz.txt. Reads the corpus from FOLDER/corpus and writes the
-findings to FOLDER.
+Runs in the environment of requirements/fuzz.txt. Reads the corpus from FOLDER/corpus and writes
+inputs that make the parser fail to FOLDER.
 """
 
 import sys
@@ -16,7 +16,7 @@ with atheris.instrument_imports(include=["gateway.scim", "gateway.sso", "usersvc
 
 
 def main(name: str, folder: Path, seconds: str) -> None:
-    """Feed the target until the time is over or it raises an unexpected exception."""
+    """Run the target on generated inputs until time is up or it raises an unexpected exception."""
     atheris.Setup(
         [
             sys.argv[0],

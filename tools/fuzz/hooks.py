@@ -5,11 +5,11 @@ import schemathesis
 from tools.fuzz import strategies
 
 FORMATS = {
-    "scim-attribute": strategies.attributes(),
+    "scim-attribute": strategies.attribute_paths(),
     "scim-attributes": strategies.attribute_lists(),
     "scim-filter": strategies.filters(),
     "scim-path": strategies.patch_paths(),
-    "scim-versions": strategies.versions(),
+    "scim-versions": strategies.entity_tags(),
     "scim-bulk-id": strategies.bulk_ids(),
     "scim-bulk-path": strategies.bulk_paths(),
 }

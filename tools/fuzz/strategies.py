@@ -5,7 +5,16 @@ from hypothesis import strategies as st
 from gateway.scim.schema import GROUP, USER
 
 PATHS = sorted({path.text for each in (USER, GROUP) for path in each.top_level})
-PARTS = ["value", "type", "primary", "display", "givenName", "formatted", "$ref", "nothing"]
+SUB_ATTRIBUTES = [
+    "value",
+    "type",
+    "primary",
+    "display",
+    "givenName",
+    "formatted",
+    "$ref",
+    "nothing",
+]
 OPERATORS = ["eq", "ne", "co", "sw", "ew", "gt", "ge", "lt", "le", "EQ", "Co", "is"]
 LITERALS = [
     *('"a"', '"ann@corp.test"', '"work"', '""', '"\\u00e9"', '"a\\"b"', '"', "'a'", '"\\ud800"'),
@@ -15,22 +24,22 @@ LITERALS = [
 ]
 
 
-def attributes() -> st.SearchStrategy[str]:
+def attribute_paths() -> st.SearchStrategy[str]:
     """An attribute path, with or without a sub-attribute."""
-    whole = st.sampled_from(PATHS)
-    return st.one_of(whole, st.tuples(whole, st.sampled_from(PARTS)).map(".".join))
+    attribute = st.sampled_from(PATHS)
+    return st.one_of(attribute, st.tuples(attribute, st.sampled_from(SUB_ATTRIBUTES)).map(".".join))
 
 
 def attribute_lists() -> st.SearchStrategy[str]:
     """A value of `attributes` or `excludedAttributes`."""
-    return st.lists(st.one_of(attributes(), st.text(max_size=5)), max_size=4).map(",".join)
+    return st.lists(st.one_of(attribute_paths(), st.text(max_size=5)), max_size=4).map(",".join)
 
 
 def filters() -> st.SearchStrategy[str]:
     """A filter, mostly a valid one."""
     value = st.one_of(st.sampled_from(LITERALS), st.text(max_size=4))
-    comparison = st.tuples(attributes(), st.sampled_from(OPERATORS), value).map(" ".join)
-    presence = attributes().map("{} pr".format)
+    comparison = st.tuples(attribute_paths(), st.sampled_from(OPERATORS), value).map(" ".join)
+    presence = attribute_paths().map("{} pr".format)
     return st.recursive(
         st.one_of(comparison, presence),
         lambda inner: st.one_of(
@@ -45,12 +54,12 @@ def filters() -> st.SearchStrategy[str]:
 
 def patch_paths() -> st.SearchStrategy[str]:
     """The path of a PATCH operation."""
-    chosen = st.tuples(st.sampled_from(PATHS), filters()).map("{0[0]}[{0[1]}]".format)
-    part = st.tuples(chosen, st.sampled_from(PARTS)).map(".".join)
-    return st.one_of(attributes(), chosen, part, filters())
+    value_path = st.tuples(st.sampled_from(PATHS), filters()).map("{0[0]}[{0[1]}]".format)
+    sub_attribute = st.tuples(value_path, st.sampled_from(SUB_ATTRIBUTES)).map(".".join)
+    return st.one_of(attribute_paths(), value_path, sub_attribute, filters())
 
 
-def versions() -> st.SearchStrategy[str]:
+def entity_tags() -> st.SearchStrategy[str]:
     """A value of If-Match or If-None-Match."""
     tag = st.sampled_from(['W/"1"', '"1"', 'W/""', "W/1", '"a b"', 'W/"' + "a" * 40 + '"'])
     return st.one_of(st.just("*"), st.lists(tag, min_size=1, max_size=3).map(", ".join))

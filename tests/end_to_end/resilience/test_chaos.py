@@ -33,11 +33,13 @@ async def test_faults_lose_duplicate_and_corrupt_nothing(open_folder: Path):
     assert len(chosen) == len(SHORT)
 
     async with region_under_load(open_folder, rate=30) as chaos:
-        outcomes = [await chaos.inject(fault, broken=2.0, calm=5.0) for fault in chosen]
+        outcomes = [
+            await chaos.inject(fault, fault_seconds=2.0, recovery_seconds=5.0) for fault in chosen
+        ]
         read = await chaos.read_each()
 
     assert all(outcome.counts.sent > 50 for outcome in outcomes)
-    effects = {outcome.fault.name: outcome.wrong_effects for outcome in outcomes}
+    effects = {outcome.fault.name: outcome.forbidden_effects for outcome in outcomes}
     assert {name: found for name, found in effects.items() if found} == {}
     assert read.checked > 50
     assert read.lost + read.wrong == {}

@@ -8,12 +8,12 @@ from pathlib import Path
 import orjson
 
 from tools.benchmarks.against.estimate import Estimate, estimate
-from tools.benchmarks.against.rounds import Part, Round, log_ratios, median_costs
+from tools.benchmarks.against.rounds import CostPart, Round, log_ratios, median_costs
 from tools.benchmarks.against.verdict import Verdict, verdict
 
 SERVICES = "gateway, usersvc and keysvc"
 POSTGRES = "PostgreSQL (not compared with the limit)"
-PARTS: Mapping[str, Part] = {
+PARTS: Mapping[str, CostPart] = {
     SERVICES: lambda cost: cost.services,
     POSTGRES: lambda cost: cost.postgres,
 }
@@ -29,7 +29,7 @@ class Row:
     estimate: Estimate
 
 
-def rows(rounds: Sequence[Round], operations: Sequence[str], part: Part) -> list[Row]:
+def rows(rounds: Sequence[Round], operations: Sequence[str], part: CostPart) -> list[Row]:
     """One row per measured operation."""
     measured = {each.operation for each in rounds}
     return [

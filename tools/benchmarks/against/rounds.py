@@ -1,4 +1,4 @@
-"""The rounds of a comparison, their log-ratios, and the environment of a session's processes."""
+"""The rounds of a comparison, their log-ratios, and the environment of the measured processes."""
 
 import math
 import random
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from tools.benchmarks.against.estimate import hodges_lehmann
 
 BASE, HEAD = "base", "head"
-"""The other commit, and the working tree."""
+"""The commit to compare with, and the working tree."""
 SIDES = (BASE, HEAD)
 _MAX_PADDING = 4_096
 """Bytes; one memory page."""
@@ -36,7 +36,8 @@ class Round:
     head: Cost
 
 
-Part = Callable[[Cost], float]
+CostPart = Callable[[Cost], float]
+"""Selects one of the costs, such as `services`."""
 
 
 def order(number: int) -> tuple[str, str]:
@@ -47,16 +48,16 @@ def order(number: int) -> tuple[str, str]:
 def process_environment(session: int) -> dict[str, str]:
     """Environment variables for the processes of a session, the same on both sides.
 
-    The hash seed decides on collisions in sets and dicts, and the size of the environment moves
-    the stack. Both are equal on the two sides, so that they cause no difference. They change from
-    session to session, so that the result does not depend on one value (Mytkowicz et al.,
-    "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009).
+    The hash seed determines the collisions in sets and dicts, and the size of the environment
+    shifts the addresses on the stack. Base and head have the same values, so that these cause no
+    difference. Each session has other values, so that the result does not depend on one of them
+    (Mytkowicz et al., "Producing Wrong Data Without Doing Anything Obviously Wrong!", 2009).
     """
     padding = random.Random(session).randrange(_MAX_PADDING)
     return {"PYTHONHASHSEED": str(session + 1), "BENCHMARK_PADDING": "x" * padding}
 
 
-def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[float]:
+def log_ratios(rounds: Iterable[Round], operation: str, part: CostPart) -> list[float]:
     """One log-ratio of head to base per session, from all its rounds of an operation."""
     sessions: dict[int, list[float]] = defaultdict(list)
     for each in rounds:
@@ -65,7 +66,7 @@ def log_ratios(rounds: Iterable[Round], operation: str, part: Part) -> list[floa
     return [hodges_lehmann(session) for session in sessions.values()]
 
 
-def median_costs(rounds: Iterable[Round], operation: str, part: Part) -> tuple[float, float]:
+def median_costs(rounds: Iterable[Round], operation: str, part: CostPart) -> tuple[float, float]:
     """The median costs of an operation, base first."""
     of_operation = [each for each in rounds if each.operation == operation]
     return (

@@ -11,8 +11,8 @@ from tools.chaos.faults import Fault
 from tools.chaos.ledger import Account, Existence, Ledger, Team
 from tools.chaos.run import Outcome
 from tools.entra.client import RequestRecord
-from tools.entra.groups import creation as group_creation
-from tools.entra.mapping import creation
+from tools.entra.groups import post_body as group_post_body
+from tools.entra.mapping import post_body
 
 
 @pytest.fixture
@@ -28,12 +28,12 @@ def ledger() -> Ledger:
 
 
 def user(account: Account, **values: Any) -> dict[str, Any]:
-    return {**creation(account.person), "id": account.user_id, **values}
+    return {**post_body(account.person), "id": account.user_id, **values}
 
 
 def group(team: Team, *members: str) -> dict[str, Any]:
     return {
-        **group_creation(team.group),
+        **group_post_body(team.group),
         "id": team.group_id,
         "members": [{"value": member} for member in members],
     }
@@ -97,9 +97,11 @@ def test_account_reports_another_id_and_unsent_value(ledger: Ledger):
     assert list(ann.faults(user(ann, externalId="x"))) == ["externalId is not what was sent"]
 
 
-def outcome(fault: Fault, *, recovery: float = 0.0, **busy: int) -> Outcome:
+def outcome(fault: Fault, *, recovery: float = 0.0, **retryable_errors: int) -> Outcome:
     counts = FaultCounts(
-        busy=Counter({kind.replace("_", " "): count for kind, count in busy.items()})
+        retryable_errors=Counter(
+            {kind.replace("_", " "): count for kind, count in retryable_errors.items()}
+        )
     )
     return Outcome(fault, True, counts, Audit(), recovery)
 
@@ -118,7 +120,7 @@ def test_outcome_reports_errors_that_fault_does_not_permit():
 def test_outcome_reports_slow_recovery():
     fault = Fault("any", None, recovery=3.0)
     assert outcome(fault, recovery=3.0).violations == []
-    assert outcome(fault, recovery=3.1).violations == ["recovery: 3.1 s, not 3"]
+    assert outcome(fault, recovery=3.1).violations == ["recovery: 3.1 s; limit: 3 s"]
 
 
 def test_fault_counts_distinguish_slow_failed_and_wrong_responses():
@@ -129,7 +131,7 @@ def test_fault_counts_distinguish_slow_failed_and_wrong_responses():
     counts.observe(RequestRecord("GET", "/Users", 0, 0.1))
     counts.observe(RequestRecord("GET", "/Users", 504, 0.1))
     counts.observe(RequestRecord("GET", "/Users", 200, 5.1))
-    assert counts.busy == {"503": 1, NO_RESPONSE: 1, "504": 1}
+    assert counts.retryable_errors == {"503": 1, NO_RESPONSE: 1, "504": 1}
     assert counts.wrong == {"504 without Retry-After": 1}
     assert counts.slow == 1
     assert counts.last_failure > 0

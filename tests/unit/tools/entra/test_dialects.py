@@ -1,12 +1,12 @@
 from tools.entra.dialects import Dialect, dialect_for, membership, patch
 from tools.entra.groups import Group
-from tools.entra.groups import creation as group_creation
+from tools.entra.groups import post_body as group_post_body
 from tools.entra.mapping import (
     DEPARTMENT,
     WORK_EMAIL,
-    creation,
     differences,
     expected_values,
+    post_body,
     returned_values,
 )
 from tools.entra.people import Person
@@ -80,7 +80,7 @@ def test_member_removal_uses_value_if_verbose_and_path_if_compact():
 
 
 def test_group_creation_has_name_and_no_members():
-    assert group_creation(Group("Team", "g-1")) == {
+    assert group_post_body(Group("Team", "g-1")) == {
         "schemas": [
             "urn:ietf:params:scim:schemas:core:2.0:Group",
             "http://schemas.microsoft.com/2006/11/ResourceManagement/ADSCIM/2.0/Group",
@@ -100,17 +100,17 @@ def test_mixed_dialect_alternates():
 
 
 def test_creation_has_every_wanted_value():
-    assert returned_values(creation(ANN)) == expected_values(ANN)
-    assert differences(ANN, creation(ANN)) == {}
+    assert returned_values(post_body(ANN)) == expected_values(ANN)
+    assert differences(ANN, post_body(ANN)) == {}
 
 
 def test_differences_are_case_sensitive():
-    resource = {**creation(ANN), "userName": "ANN@corp.test"}
+    resource = {**post_body(ANN), "userName": "ANN@corp.test"}
 
     assert differences(ANN, resource) == {"userName": "ann@corp.test"}
 
 
 def test_empty_attributes_are_never_sent():
-    resource = {**creation(ANN), "title": "Engineer"}
+    resource = {**post_body(ANN), "title": "Engineer"}
 
     assert differences(ANN, resource) == {}

@@ -12,7 +12,7 @@ GRAMMATICAL = st.one_of(
     strategies.filters(),
     strategies.patch_paths(),
     strategies.attribute_lists(),
-    strategies.versions(),
+    strategies.entity_tags(),
 )
 
 
