@@ -176,9 +176,7 @@ def _add_services(
     sessions_pb2_grpc.add_SessionServiceServicer_to_server(sessions, server.grpc)
     changes = ChangeServicer(feed, stores.changes)
     changes_pb2_grpc.add_ChangeServiceServicer_to_server(changes, server.grpc)
-    activities = ActivityServicer(
-        stores.activities, stores.activity_counts, stores.refusals, clock
-    )
+    activities = ActivityServicer(stores.activities, stores.activity_counts, stores.refusals, clock)
     activity_pb2_grpc.add_ActivityServiceServicer_to_server(activities, server.grpc)
 
 

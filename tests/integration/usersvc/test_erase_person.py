@@ -192,9 +192,7 @@ async def statistics_values(db: asyncpg.Connection) -> str:
     return " ".join(row[0] for row in rows).lower()
 
 
-async def test_erase_leaves_no_trace_of_the_person(
-    person_id, run, db, dump_database, users_url
-):
+async def test_erase_leaves_no_trace_of_the_person(person_id, run, db, dump_database, users_url):
     await roll_up(users_url)
     await db.execute("ANALYZE")
     assert MARKER in await statistics_values(db)
