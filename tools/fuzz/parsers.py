@@ -119,7 +119,7 @@ def read_tokens(data: bytes) -> None:
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         *(lambda kind=kind: page_tokens.decode(text, "q", kind) for kind in Kind),
-        lambda: page_tokens.decode_time(text, "q"),
+        lambda: page_tokens.decode_number(text, "q"),
     ):
         _expect_rejection(call)
 

@@ -175,7 +175,7 @@ def _tokens(text: str) -> None:
         lambda: session_token.parse(text),
         lambda: keys.parse(text),
         lambda: page_tokens.decode(text, "q", Kind.TEXT),
-        lambda: page_tokens.decode_time(text, "q"),
+        lambda: page_tokens.decode_number(text, "q"),
     ):
         try:
             read()
