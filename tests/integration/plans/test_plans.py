@@ -29,6 +29,9 @@ TABLES = """
 """
 WITH_SEVERAL_ORGANIZATIONS = {
     "changes._CHANGES_AFTER": "reads the changes of all organizations if it expects only one",
+    "activities.page_sql.page_statement": "reads the log of all organizations, likewise",
+    "activities.counts._COUNT": "reads the new refusals of all organizations, likewise",
+    "activities.counts._CYCLES": "reads the new refusals of all organizations, likewise",
 }
 """Statements whose plan is good only if the planner expects several organizations."""
 

@@ -23,7 +23,8 @@ from usersvc.domain.filters import (
     Query,
 )
 from usersvc.domain.users import Profile, TypedValue
-from usersvc.store import activities, groups, schemas, users
+from usersvc.store import groups, schemas, users
+from usersvc.store.activities import page_sql, refusals, search
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.group_fields import GROUPS
@@ -357,13 +358,20 @@ LIST_CASES: Final = (
 # --- the log and the feed ---------------------------------------------------------------
 
 
-def log_page(condition: str, buffers: int, query: Callable[[Organization], LogQuery]) -> Case:
+def log_query(
+    build: Callable[[Where, LogQuery], str],
+    condition: str,
+    buffers: int,
+    query: Callable[[Organization], LogQuery],
+) -> Case:
+    """A statement that is built from a query of the log."""
+
     def built(o: Organization) -> tuple[str, Arguments]:
         where = Where(o.id)
-        return activities._page_statement(where, query(o)), where.arguments
+        return build(where, query(o)), where.arguments
 
     return Case(
-        "activities._page_statement",
+        f"{build.__module__.removeprefix('usersvc.store.')}.{build.__name__}",
         lambda o: built(o)[1],
         buffers,
         condition,
@@ -371,8 +379,26 @@ def log_page(condition: str, buffers: int, query: Callable[[Organization], LogQu
     )
 
 
+def log_page(condition: str, buffers: int, query: Callable[[Organization], LogQuery]) -> Case:
+    return log_query(page_sql.page_statement, condition, buffers, query)
+
+
+def named(text: str) -> Callable[[Organization], LogQuery]:
+    return lambda o: LogQuery(o.id, 50, text=text, start_time=NOW)
+
+
+def of_two(where: Where, query: LogQuery) -> str:
+    """The page of the entries of two users, and of refusals by name."""
+    organization = query.organization_id
+    ids = [UUID(str(organization).replace("0a", "0b", 1)[:-1] + number) for number in "12"]
+    return search.page_statement(where, query, ids)
+
+
+of_two.__module__, of_two.__name__ = search.__name__, search.page_statement.__name__
+
+
 def refused(o: Organization) -> Arguments:
-    return activities._RecordArguments(
+    return refusals._RecordArguments(
         organization_id=o.id, action=Action.UPDATE_USER, create_time=NOW, request_id="r",
         key_id=None, resource_id=o.user_id(9), resource_name=None, method="PATCH", target="",
         body="", status=400, error_type="", detail="", reason="", client_address="",
@@ -383,15 +409,33 @@ def refused(o: Organization) -> Arguments:
 FIRST: Final = 0
 LAST: Final = 2**62
 """Less and more than the number of any change."""
+REJECTED_KEYS: Final = frozenset({Action.AUTHENTICATE})
+CREATES: Final = frozenset({Action.CREATE_USER})
 
 LOG_CASES: Final = (
-    # Ordered by time, for which the partitions have no index: 40 once it is ordered by number.
-    log_page("the latest", 2_500, lambda o: LogQuery(o.id, 50)),
+    log_page("the latest", 60, lambda o: LogQuery(o.id, 50)),
+    log_page("of a time range", 60, lambda o: LogQuery(o.id, 50, start_time=NOW, end_time=LATER)),
     log_page("of one user", 25, lambda o: LogQuery(o.id, 50, resource_id=o.user_id(9))),
-    log_page("refused requests", 10, lambda o: LogQuery(o.id, 50, result=Result.REFUSED)),
-    Case("activities._GET", lambda o: (o.id, FIRST), 10),
-    Case("activities._NAMES", some_users(100), 700),
-    Case("activities._RECORD", refused, 35),
+    log_page("refused requests", 20, lambda o: LogQuery(o.id, 50, result=Result.REFUSED)),
+    log_page("last rejected key", 10, lambda o: LogQuery(o.id, 1, actions=REJECTED_KEYS)),
+    log_page("creates", 800, lambda o: LogQuery(o.id, 50, actions=CREATES)),
+    log_query(search.recent_statement, "", 4_500, named("user1")),
+    log_query(search.resources_statement, "part", 100, named("299@o")),
+    log_query(search.resources_statement, "absent part", 60, named("absent")),
+    log_query(search.resources_statement, "beginning", 20, named("zz")),
+    log_query(of_two, "part", 80, named("299@o")),
+    log_query(of_two, "beginning", 80, named("zz")),
+    log_query(search.scan_statement, "frequent", 300, named("user")),
+    Case("activities.log._GET", lambda o: (o.id, FIRST, NOW), 10),
+    Case("activities.log._NAMES", some_users(100), 700),
+    Case("activities.refusals._RECORD", refused, 70),
+    Case("activities.counts._COUNT", lambda o: (o.id, NOW, LATER, "day"), 60),
+    Case("activities.counts._CYCLES", lambda o: (o.id, NOW, 10), 60),
+    Case("activities.rollup._POSITION", lambda _: (), 10),
+    Case("activities.rollup._LAST", lambda _: (LAST - 1, LAST, 100), 10),
+    Case("activities.rollup.ActivityRollup.roll_up 2", lambda _: (LAST,), 10),
+    Case("activities.refusals._UNCHECKED", lambda _: (1,), 10),
+    Case("activities.refusals.RefusalStore.delete_expired 2", lambda _: (LAST,), 10),
     Case("changes._FEED", lambda _: (), 10),
     Case("changes._CHANGES_AFTER", lambda o: (FIRST, LAST, 500, o.id), 30),
     Case("changes._CHANGES_AFTER_ALL", lambda _: (FIRST, LAST, 500), 25),
@@ -455,17 +499,28 @@ CASES: Final = (
 _PART: Final = "occurs only inside other statements, which have cases"
 _COMMAND: Final = "the command that erases a person reads the organization's whole log, once"
 _RETENTION: Final = "retention reads the oldest rows of all organizations, in the background"
-_SCAN: Final = "reads many rows; `Scans` limits its time and the number of such statements"
+_BATCH: Final = "the roll-up reads a batch of entries of all organizations, in the background"
 _SNAPSHOT: Final = "a snapshot reads all rows of an organization, page by page"
 _NO_ROWS: Final = "reads no table"
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
-    "activities._CHANGES": _PART,
-    "activities._REFUSALS": _PART,
-    "activities._COUNT": _SCAN,
-    "activities._CYCLES": _SCAN,
-    "activities._TRIM": _RETENTION,
-    "activities._TRIM_FULL": _RETENTION,
+    "activities.rows.CHANGES": _PART,
+    "activities.rows.REFUSALS": _PART,
+    "activities.page_sql._changes_by_minute": _PART,
+    "activities.page_sql._refusals_page": _PART,
+    "activities.search._of_resources": _PART,
+    "activities.search._refusals_by_name": _PART,
+    "activities.search.resources_statement 2": _PART,
+    "activities.counts._NEW": _PART,
+    "activities.rollup.pause": _NO_ROWS,
+    "activities.rollup.ActivityRollup.roll_up": _NO_ROWS,
+    "activities.rollup._ADD_COUNTS": _BATCH,
+    "activities.rollup._ADD_NAMES": _BATCH,
+    "activities.rollup._TRIM_COUNTS": _RETENTION,
+    "activities.rollup._TRIM_NAMES": _RETENTION,
+    "activities.refusals._TRIM_OLD": _RETENTION,
+    "activities.refusals._TRIM_EXCESS": _RETENTION,
+    "activities.refusals.RefusalStore.delete_expired": _NO_ROWS,
     "changes._MEMBERS": _SNAPSHOT,
     "change_partitions._LOCK_TIMEOUT": _NO_ROWS,
     "change_partitions._TRIM_UNTIMED": _RETENTION,
@@ -483,8 +538,8 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
             "_MANAGERS", "_UNKNOWN_MEMBERS", "_CREATE_REQUESTS", "_DELETED_WITH_USER[users]",
             "_DELETED_WITH_USER[group_users]", "_DELETED_WITH_USER[sessions]",
             "_DELETED_WITH_USER[sign_in_links]", "_DELETED_WITH_USER[linked_identities]",
-            "_DELETED_IDENTITIES", "_NAMED_BY", "_USERS", "_GROUPS", "ErasureStore._vacuum",
-            "_folded",
+            "_LOGGED_NAMES", "_DELETE_LOGGED_NAMES", "_DELETED_IDENTITIES", "_NAMED_BY",
+            "_USERS", "_GROUPS", "ErasureStore._vacuum", "_folded",
         )
     },
     "groups._MEMBER_CHANGES": _PART,

@@ -24,7 +24,8 @@ SELECT organization, organization_id, number, groups, pg_temp.id('0b', organizat
 CREATE TEMP TABLE definition AS
 SELECT 'DROP INDEX ' || indexrelid::regclass AS dropped, pg_get_indexdef(indexrelid) AS added
   FROM pg_index
- WHERE indrelid IN ('users'::regclass, 'group_users'::regclass, 'refusals'::regclass)
+ WHERE indrelid IN ('users'::regclass, 'group_users'::regclass, 'refusals'::regclass,
+                    'logged_names'::regclass)
    AND indexrelid NOT IN (SELECT conindid FROM pg_constraint)
  UNION ALL
 SELECT format('ALTER TABLE group_users DROP CONSTRAINT %I', conname),
@@ -85,6 +86,17 @@ SELECT organization_id, 2, now(), 'refused-' || number, id, name, 'PATCH', '/Use
        400, '', '', '', '', ARRAY[name, 'work', 'replace']
   FROM person
  WHERE tenth;
+
+-- As the roll-up adds them.
+INSERT INTO logged_names (organization_id, resource_id, name, last_number)
+SELECT organization_id, resource_id, fold(resource_name), max(number) FROM changes GROUP BY 1, 2, 3;
+INSERT INTO activity_counts (organization_id, minutes, start_time, first_time, last_time, succeeded,
+                             refused, rejected_keys, types, first_number, last_number)
+SELECT organization_id, minutes, now() - minutes * n * interval '1 minute', now(), now(), 1, 0, 0, 6,
+       1, 1
+  FROM organization, unnest(ARRAY[1, 60]) AS minutes,
+       generate_series(1, CASE organization WHEN 0 THEN 700 ELSE 10 END) AS n;
+UPDATE change_feed SET rolled_up = (SELECT max(number) FROM refusals); -- added last
 
 INSERT INTO sessions (organization_id, secret_digest, user_id, create_time, expire_time, end_time)
 SELECT organization_id, sha256(uuid_send(id)), id, time, now() + interval '1 h',

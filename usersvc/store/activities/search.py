@@ -53,7 +53,7 @@ class _NameMatch:
         return f"starts_with({name}, {folded})"
 
     def by_index(self, name: str) -> str:
-        """The exact condition and the one that an index serves. The table has an organization."""
+        """The exact condition and the one that an index serves, so that no other one is chosen."""
         if self.is_part:
             return f"""
                 ARRAY[organization_id] @> ARRAY[$1::uuid]
@@ -61,10 +61,10 @@ class _NameMatch:
                 AND {self.matches(name)}
             """
         end = self.where.argument(self.query_text + PREFIX_END)
-        return f"""
-            organization_id = $1
-            AND {name} >= fold({self.text}::text) AND {name} < fold({end}::text)
-        """
+        range_ = f"{name} >= fold({self.text}::text) AND {name} < fold({end}::text)"
+        if name == "name":
+            return f"ARRAY[organization_id] = ARRAY[$1::uuid] AND {range_}"
+        return f"organization_id = $1 AND {range_} ORDER BY {name}"
 
 
 def recent_statement(where: Where, query: Query) -> str:
@@ -108,9 +108,11 @@ def resources_statement(where: Where, query: Query) -> str:
         parts.append(
             f"""
             SELECT DISTINCT resource_id
-              FROM changes
-             WHERE organization_id = $1 AND number > (SELECT rolled_up FROM change_feed)
-               AND {match.matches("fold(resource_name)")}
+              FROM (SELECT resource_id, resource_name
+                      FROM changes
+                     WHERE organization_id = $1 AND number > (SELECT rolled_up FROM change_feed)
+                    OFFSET 0) AS entry
+             WHERE {match.matches("fold(resource_name)")}
              LIMIT {limit}
             """  # noqa: S608
         )
@@ -193,9 +195,7 @@ def _named(table: str, match: _NameMatch) -> str:
     """Whether an entry has a matching name, or its user or group has or had one."""
     return f"""
         (coalesce({match.matches("fold(resource_name)")}, false)
-         OR coalesce((SELECT true
+         OR coalesce((SELECT bool_or({match.matches("name")})
                         FROM logged_names
-                       WHERE organization_id = $1 AND resource_id = {table}.resource_id
-                         AND {match.matches("name")}
-                       LIMIT 1), false))
+                       WHERE organization_id = $1 AND resource_id = {table}.resource_id), false))
     """  # noqa: S608

@@ -56,6 +56,9 @@ CREATE TABLE logged_names (
     CONSTRAINT logged_names_pkey PRIMARY KEY (organization_id, resource_id, name)
 );
 
+-- For the beginning of a name. See logged_names_part_idx about the array.
+CREATE INDEX logged_names_beginning_idx ON logged_names ((ARRAY[organization_id]), name);
+
 -- The roll-up locks the users whose names it adds, so that it adds no name after the deletion.
 CREATE FUNCTION delete_logged_names() RETURNS trigger
     LANGUAGE plpgsql AS
@@ -69,9 +72,6 @@ $$;
 
 CREATE TRIGGER users_delete_logged_names AFTER DELETE ON users
     FOR EACH ROW EXECUTE FUNCTION delete_logged_names();
-
--- For the beginning of a name.
-CREATE INDEX logged_names_name_idx ON logged_names (organization_id, name);
 
 -- For retention.
 CREATE INDEX logged_names_last_number_idx ON logged_names (last_number);
