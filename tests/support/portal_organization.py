@@ -47,7 +47,13 @@ async def create_portal_organization(
     operate: Operator, tenant: Stack, name: str = "Initech"
 ) -> PortalOrganization:
     """Create an organization with an active integration and an administrator."""
-    organization_id = await operate.create_organization(name)
+    return await create_administrator(operate, tenant, await operate.create_organization(name))
+
+
+async def create_administrator(
+    operate: Operator, tenant: Stack, organization_id: str
+) -> PortalOrganization:
+    """Create an administrator in an organization."""
     user = users_pb2.User(
         user_name="ada@corp.test",
         display_name="Ada Min",
