@@ -238,7 +238,7 @@ bench-against: protos ## Compare the CPU cost of requests with another commit: m
 		$(if $(MINUTES),--minutes $(MINUTES))
 
 .PHONY: bench-full
-bench-full: protos peers ## Run bench, also with 100,000 and 1,000,000 users, and measure memory (35 minutes)
+bench-full: protos peers ## Run bench, also with 1,000,000 users and 10,000 organizations, and measure memory (50 minutes)
 	@$(RUN) -m tools.benchmarks --full $(UPDATE_OPTION)
 
 .PHONY: profile

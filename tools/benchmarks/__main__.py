@@ -1,6 +1,7 @@
 """`make bench`: measure the service, its lower bounds and its peers, and judge the goals."""
 
 import argparse
+import signal
 import tempfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -11,12 +12,15 @@ import uvloop
 from tools.benchmarks import comparison, memory, scale
 from tools.benchmarks.client import Bound
 from tools.benchmarks.comparison import Row
+from tools.benchmarks.organizations import measure as organizations
+from tools.benchmarks.organizations.rounds import Plan as OrganizationsPlan
+from tools.benchmarks.organizations.sizes import Sizes
 from tools.benchmarks.peers.servers import PEERS
 from tools.benchmarks.report import document, figures
 from tools.benchmarks.report.goals import goals
 from tools.benchmarks.work import OPERATIONS
 
-PARTS = ("1000", "100000", "scale", "memory")
+PARTS = ("1000", "100000", "scale", "organizations", "memory")
 
 
 async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
@@ -31,6 +35,12 @@ async def main(options: argparse.Namespace, folder: Path) -> dict[str, Any]:
             rounds = (4 * options.rounds, options.seconds / 2)
             plan = scale.Plan(options.scale_people, options.group, *rounds)
             results[part] = {**await scale.measure(part_folder, plan, log), **stamp}
+        elif part == "organizations":
+            sizes = Sizes(options.organizations, options.large_people, options.changes)
+            turns = OrganizationsPlan(
+                options.rounds, options.seconds, hold_seconds=options.hold_seconds
+            )
+            results[part] = {**await organizations.measure(part_folder, sizes, turns, log), **stamp}
         elif part == "memory":
             seconds = options.memory_seconds
             results[part] = {**await memory.measure(part_folder, seconds, log), **stamp}
@@ -79,6 +89,7 @@ def _wrong(results: Mapping[str, Any]) -> int:
     rows = [row for part in results.get("comparisons", {}).values() for row in part["rows"]]
     wrong = sum(row["wrong"] for row in rows if row["subject"] == "service")
     wrong += sum(growth["wrong"] for growth in results.get("scale", {}).get("growths", []))
+    wrong += results.get("organizations", {}).get("wrong", 0)
     return wrong + results.get("memory", {}).get("wrong", 0)
 
 
@@ -94,6 +105,10 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
     parser.add_argument("--peers", nargs="*", choices=list(PEERS), default=list(PEERS))
     parser.add_argument("--scale-people", type=int, default=1_000_000)
     parser.add_argument("--group", type=int, default=100_000)
+    parser.add_argument("--organizations", type=int, default=Sizes().organizations)
+    parser.add_argument("--large-people", type=int, default=Sizes().large_people)
+    parser.add_argument("--changes", type=int, default=Sizes().changes)
+    parser.add_argument("--hold-seconds", type=float, default=0.0)
     parser.add_argument("--memory-seconds", type=float, default=600)
     parser.add_argument("--report", type=Path, default=figures.BUILD, help="folder for the report")
     parser.add_argument(
@@ -111,6 +126,8 @@ def parse_options(arguments: Sequence[str] | None = None) -> argparse.Namespace:
 
 if __name__ == "__main__":
     options = parse_options()
+    # As with Ctrl-C, the processes end and the folder with the databases is deleted.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     with tempfile.TemporaryDirectory(prefix="bench-") as name:
         folder = Path(name)
         folder.chmod(0o711)  # PostgreSQL's account must be able to traverse it

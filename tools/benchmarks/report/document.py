@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from tools.benchmarks.report import figures as stored
+from tools.benchmarks.report import organizations
 from tools.benchmarks.report.chart import OPERATIONS, SUBJECTS, chart
 from tools.benchmarks.report.goals import goals
 
@@ -125,6 +126,22 @@ def _scale(figures: Figures) -> str:
     )
 
 
+def _organizations(figures: Figures) -> str:
+    part = figures.get("organizations")
+    if part is None:
+        return "Not measured yet."
+    sizes = part["sizes"]
+    rates = ("", "", "", "", "ratio of the rates", "goal", "wrong")
+    values = ("", "", "", "", "goal", "wrong")
+    return (
+        f"{sizes['organizations']:,} organizations beside one of {sizes['large_people']:,} people,"
+        f" {sizes['changes']:,} changes; medians of {part['rounds']} rounds of"
+        f" {part['seconds']:g} s; {_stamp(part)}.\n\n"
+        f"{_table(rates, organizations.comparison_rows(part))}\n\n"
+        f"{_table(values, organizations.reading_rows(part))}"
+    )
+
+
 def _memory(figures: Figures) -> str:
     memory = figures.get("memory")
     if memory is None:
@@ -164,6 +181,7 @@ TABLES: Mapping[str, Callable[[Figures], str]] = {
     "comparison-1000": _comparison("1000"),
     "comparison-100000": _comparison("100000"),
     "scale": _scale,
+    "organizations": _organizations,
     "memory": _memory,
     "client": _client,
 }

@@ -1,32 +1,27 @@
 """The performance goals, and whether the figures meet them."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from tools.benchmarks.peers.servers import IN_MEMORY
+from tools.benchmarks.report import organizations
+from tools.benchmarks.report.goal import NOT_MEASURED, Goal
 from tools.benchmarks.work import OPERATIONS
 
 Figures = Mapping[str, Any]
 
 FLAT = 2.0
 """Megabytes in ten minutes; smaller growth is normal fluctuation."""
-NOT_MEASURED = "not measured"
-
-
-@dataclass(frozen=True)
-class Goal:
-    """A goal, the measured value, and whether it is met; None: not measured."""
-
-    what: str
-    wanted: str
-    measured: str
-    met: bool | None
 
 
 def goals(figures: Figures) -> list[Goal]:
     """All goals, judged by the figures."""
-    return [*_of_comparisons(figures), *_of_growth(figures), _of_memory(figures)]
+    return [
+        *_of_comparisons(figures),
+        *_of_growth(figures),
+        *organizations.goals(figures),
+        _of_memory(figures),
+    ]
 
 
 def _of_comparisons(figures: Figures) -> Iterator[Goal]:
