@@ -134,6 +134,18 @@ DATABASE_UNAVAILABLE: Final = RefusalKind[()](
     "The database does not answer.",
     retry_after_seconds=1.0,
 )
+WRITES_STALLED: Final = RefusalKind[()](
+    "DATABASE_UNAVAILABLE",
+    Code.UNAVAILABLE,
+    "The database cannot confirm changes at present. Nothing was changed; try again later.",
+    retry_after_seconds=2.0,
+)
+COMMIT_UNCONFIRMED: Final = RefusalKind[()](
+    "DATABASE_UNAVAILABLE",
+    Code.UNAVAILABLE,
+    "The database has not confirmed the change, which may still take effect. Try again later.",
+    retry_after_seconds=2.0,
+)
 OVERLOADED: Final = RefusalKind[()](
     "OVERLOADED",
     Code.RESOURCE_EXHAUSTED,
@@ -179,5 +191,19 @@ class InvalidField(Refusal):
 class DatabaseUnavailable(Refusal):
     """The database is unavailable. Has its own class because callers catch it to retry."""
 
+    def __init__(self, kind: RefusalKind[()] = DATABASE_UNAVAILABLE) -> None:
+        super().__init__(kind)
+
+
+class WritesStalled(DatabaseUnavailable):
+    """A write was refused, because commits wait for the synchronous standby."""
+
     def __init__(self) -> None:
-        super().__init__(DATABASE_UNAVAILABLE)
+        super().__init__(WRITES_STALLED)
+
+
+class CommitUnconfirmed(DatabaseUnavailable):
+    """The outcome of a write is unknown, because the synchronous standby did not confirm it."""
+
+    def __init__(self) -> None:
+        super().__init__(COMMIT_UNCONFIRMED)

@@ -19,6 +19,7 @@ from typing import Final
 
 import asyncpg
 
+from chassis.database.connection import Connection
 from chassis.startup import StartError
 
 LOCK: Final = 0x6D696772  # "migr"; one key suffices, because each database has its own locks
@@ -92,7 +93,9 @@ async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
     seconds, because all its users would queue behind the migration.
     """
     try:
-        connection = await asyncpg.connect(dsn, server_settings={"lock_timeout": "5s"})
+        connection = await asyncpg.connect(
+            dsn, connection_class=Connection, server_settings={"lock_timeout": "5s"}
+        )
     except (OSError, ValueError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
         raise MigrationError(f"cannot connect to the database: {error}") from error
     try:

@@ -1,13 +1,15 @@
 """A pool of connections to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
 
 import asyncpg
 
-from chassis.errors import DatabaseUnavailable
+from chassis.database.commit_monitor import CHECK_SECONDS, STALL, CommitMonitor
+from chassis.database.connection import UNAVAILABLE, Connection, StatementState
+from chassis.errors import CommitUnconfirmed, DatabaseUnavailable, WritesStalled
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
 
@@ -16,22 +18,10 @@ ACQUIRE_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
 
-# The database cannot be reached or cannot work now: it is starting, shutting down or failing over
-# to a standby, is out of connections or disk space, does not exist yet, or has a new password.
-_UNAVAILABLE: Final = (
-    OSError,
-    TimeoutError,
-    asyncpg.PostgresConnectionError,
-    asyncpg.InvalidAuthorizationSpecificationError,
-    asyncpg.InvalidCatalogNameError,
-    asyncpg.InterfaceError,
-    asyncpg.InternalClientError,
-    asyncpg.OperatorInterventionError,
-    asyncpg.InsufficientResourcesError,
-    asyncpg.ReadOnlySQLTransactionError,
-    # A deadlock, for example with a migration: nothing was done, and a retry succeeds.
-    asyncpg.TransactionRollbackError,
-)
+
+def _is_cancelled() -> bool:
+    task = asyncio.current_task()
+    return task is not None and task.cancelling() > 0
 
 
 class _RollbackError(Exception):
@@ -51,6 +41,11 @@ class Database:
 
     The pool opens without a database, and connects on demand. Errors that mean that the database is
     unavailable are raised as DatabaseUnavailable.
+
+    A write that is given up is never cancelled, because its commit may be waiting for the
+    synchronous standby (docs/adr/0027). Its connection is dropped. While commits wait for too long,
+    writes are refused at once (WritesStalled), so that few connections are dropped and reads find
+    free ones.
     """
 
     def __init__(
@@ -61,6 +56,9 @@ class Database:
         tracing: Tracing | None = None,
     ) -> None:
         self._tracing = tracing
+        self._monitor = CommitMonitor(dsn, application_name, self._drop_writes)
+        self._writes: dict[StatementState, tuple[float, asyncpg.Connection]] = {}
+        self._check: asyncio.TimerHandle | None = None
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -68,6 +66,7 @@ class Database:
             timeout=CONNECT_SECONDS,
             command_timeout=STATEMENT_SECONDS,
             reset=_skip_reset,
+            connection_class=Connection,
             max_inactive_connection_lifetime=60.0,
             # No other settings: connection poolers reject them.
             server_settings={"application_name": application_name},
@@ -75,9 +74,13 @@ class Database:
 
     async def __aenter__(self) -> "Database":
         await self._pool
+        await self._monitor.open()
         return self
 
     async def __aexit__(self, *_: object) -> None:
+        if self._check is not None:
+            self._check.cancel()
+        self._monitor.close()
         try:
             await asyncio.wait_for(self._pool.close(), timeout=STATEMENT_SECONDS)
         except TimeoutError:
@@ -99,9 +102,14 @@ class Database:
         )
         metrics.gauge("db_client_connection_max", "Size limit of the pool.", pool.get_max_size)
 
+    @property
+    def is_stalled(self) -> bool:
+        """Whether writes are refused, because commits wait for the synchronous standby."""
+        return self._monitor.is_stalled
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
-        """A connection for statements without a transaction."""
+        """A connection for statements that only read, without a transaction."""
         try:
             async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
                 if self._tracing is None:
@@ -109,22 +117,82 @@ class Database:
                 else:
                     with connection.query_logger(self._tracing.record_statement):
                         yield connection
-        except _UNAVAILABLE as error:
+        except UNAVAILABLE as error:
+            if _is_cancelled():  # on a dropped connection, a rollback fails
+                raise asyncio.CancelledError from error
             if isinstance(error, ValueError):  # an argument of the wrong type: an internal error
                 raise
             raise DatabaseUnavailable from error
 
     @asynccontextmanager
-    async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """A connection in a transaction, which ends with the block.
+    async def writer(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection for a statement that writes, without a transaction.
 
-        With `rollback` this is a dry run: the transaction is rolled back at the end.
+        After an error or a cancellation, returns when the statement can no longer begin its commit.
+        Refuses WritesStalled and CommitUnconfirmed.
+        """
+        state: StatementState | None = None
+        try:
+            self._refuse_if_stalled()
+            async with self.connection() as connection:
+                self._refuse_if_stalled()
+                state = connection.state
+                state.was_unconfirmed = False
+                with self._in_progress(state, connection):
+                    yield connection
+        except (Exception, asyncio.CancelledError) as error:
+            if state is not None and state.was_dropped:
+                await self._monitor.wait_for_end()
+                if self._monitor.is_stalled and isinstance(error, DatabaseUnavailable):
+                    raise CommitUnconfirmed from error
+            raise
+        if state.was_unconfirmed:
+            raise CommitUnconfirmed
+
+    @asynccontextmanager
+    async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
+        """A connection in a transaction that writes; it ends with the block.
+
+        With `rollback` this is a dry run: the transaction is rolled back at the end. Refuses as
+        `writer` does.
         """
         with suppress(_RollbackError):
-            async with self.connection() as connection, connection.transaction():
+            async with self.writer() as connection, connection.transaction():
                 yield connection
                 if rollback:
                     raise _RollbackError
+
+    def _refuse_if_stalled(self) -> None:
+        if self._monitor.is_stalled:
+            raise WritesStalled
+
+    @contextmanager
+    def _in_progress(self, state: StatementState, connection: asyncpg.Connection) -> Iterator[None]:
+        """Observe how long the write takes."""
+        loop = asyncio.get_running_loop()
+        self._writes[state] = loop.time(), connection
+        if self._check is None:
+            self._check = loop.call_later(CHECK_SECONDS, self._check_oldest)
+        try:
+            yield
+        finally:
+            del self._writes[state]
+
+    def _check_oldest(self) -> None:
+        """Ask PostgreSQL for the reason if a write takes long."""
+        self._check = None
+        loop = asyncio.get_running_loop()
+        for began, _ in self._writes.values():  # the first is the oldest
+            if loop.time() - began >= STALL.total_seconds():
+                self._monitor.follow()
+            self._check = loop.call_later(CHECK_SECONDS, self._check_oldest)
+            return
+
+    def _drop_writes(self) -> None:
+        """Free the connections of writes whose commits wait for the synchronous standby."""
+        for state, (_, connection) in self._writes.items():
+            state.was_dropped = True
+            connection.terminate()
 
     async def is_available(self) -> bool:
         """Whether the database answers a statement right now."""

@@ -43,6 +43,9 @@ REQUIRED_SETTINGS: Mapping[str, str] = {
     "plan_cache_mode": "force_generic_plan",
     # A cached plan must not be one that was made while the table was empty.
     "enable_seqscan": "off",
+    # A statement whose client has disconnected must end before its commit. The services send no
+    # cancel requests: docs/adr/0027.
+    "client_connection_check_interval": "100ms",
     # A lost client must not hold its locks for long.
     "tcp_keepalives_idle": "10",
     "tcp_keepalives_interval": "5",

@@ -110,7 +110,7 @@ class KeyStore:
         self, organization_id: UUID, key_id: UUID, now: datetime, address: str
     ) -> None:
         """Record a use of a key, unless another replica has recorded one recently."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             await db.execute(
                 """
                 UPDATE api_key

@@ -24,6 +24,7 @@ from pathlib import Path
 from typing import Final
 
 from deploy.local.postgres import NOT_DURABLE, Cluster
+from tools.chaos.standby import ReplicatedCluster, replicated_cluster
 
 _SHARED_MEMORY: Final = Path("/dev/shm")
 _REQUIRED_BYTES: Final = 4 * 2**30
@@ -91,6 +92,15 @@ def temporary_postgres() -> Iterator[TestPostgres]:
     finally:
         cluster.stop()
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextmanager
+def temporary_replicated_postgres() -> Iterator[ReplicatedCluster]:
+    """Run a primary and its synchronous standby in a temporary directory, without durability."""
+    with tempfile.TemporaryDirectory(prefix="pg-standby-", dir=_memory_folder()) as folder:
+        Path(folder).chmod(0o711)
+        with replicated_cluster(Path(folder), NOT_DURABLE) as cluster:
+            yield cluster
 
 
 def _memory_folder() -> Path | None:

@@ -98,7 +98,7 @@ class ChangeStore:
 
     async def renew(self) -> UUID:
         """Give the feed a new id, which invalidates all earlier tokens. Returns the new id."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             feed_id: UUID = await db.fetchval(
                 "UPDATE change_feed SET feed_id = gen_random_uuid() RETURNING feed_id"
             )
@@ -198,7 +198,8 @@ class ListenConnection:
 
     async def notify_replicas(self) -> None:
         """Notify every other replica that there are new changes."""
-        await self._db.execute(f"NOTIFY {CHANNEL}")
+        # Does not wait for the synchronous standby: a notification has nothing to keep.
+        await self._db.execute(f"SET LOCAL synchronous_commit = local; NOTIFY {CHANNEL}")
 
     async def watermark(self) -> Watermark:
         """The current state of the feed. Later reads are complete up to the horizon."""

@@ -62,7 +62,7 @@ class ErasureStore:
 
     async def _vacuum(self) -> None:
         """Remove erased data from the tables' pages and from the planner's statistics."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             await db.execute(f"VACUUM (ANALYZE) {', '.join(_TABLES)}", timeout=STATEMENT_SECONDS)
 
 

@@ -30,7 +30,7 @@ class CreateRequestStore:
     async def delete_expired(self, now: datetime) -> int:
         """Delete the expired requests. Returns the number deleted."""
         organization_id, deleted, before = _BEFORE_ALL, 0, now - RETENTION
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             while organization_id := await db.fetchval(_NEXT_ORGANIZATION, organization_id):
                 while count := await db.fetchval(
                     _DELETE_EXPIRED, organization_id, before, BATCH_ROWS

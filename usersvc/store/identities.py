@@ -31,7 +31,7 @@ class DeletedIdentityStore:
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete a batch of expired rows. Returns the number deleted."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             deleted: int = await db.fetchval(
                 _DELETE_EXPIRED, now - sessions.DELETED_IDENTITY_RETENTION, BATCH_ROWS
             )

@@ -133,10 +133,13 @@ class SessionStore:
 
     async def use(self, token: Token, now: datetime) -> Session:
         """Find the session of a token and extend it. Refuses SESSION_ENDED."""
-        async with self._database.connection() as db:
+        # While writes are refused, sessions are used without being extended.
+        is_stalled = self._database.is_stalled
+        expire_time = now if is_stalled else now + sessions.IDLE_TIMEOUT
+        async with self._database.connection() if is_stalled else self._database.writer() as db:
             row = await db.fetchrow(
                 _USE,
-                token.organization_id, token.secret_digest, now, now + sessions.IDLE_TIMEOUT,
+                token.organization_id, token.secret_digest, now, expire_time,
                 sessions.MIN_EXTENSION, users.ADMINISTRATOR,
             )  # fmt: skip
         if row is None:
@@ -145,7 +148,7 @@ class SessionStore:
 
     async def end(self, token: Token) -> None:
         """End a session. No effect if it has already ended."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             await db.execute(
                 "DELETE FROM sessions WHERE organization_id = $1 AND secret_digest = $2",
                 token.organization_id, token.secret_digest,
@@ -171,7 +174,7 @@ class SessionStore:
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete a batch of expired rows of each table. Returns the number deleted."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             deleted = [
                 await db.fetchval(_DELETE_EXPIRED_SESSIONS, now, BATCH_ROWS),
                 await db.fetchval(_DELETE_EXPIRED_LINKS, now, BATCH_ROWS),

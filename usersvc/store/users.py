@@ -258,7 +258,7 @@ class UserStore:
     @asynccontextmanager
     async def _statement(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for a single statement that writes."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             yield db
         self._notifier.notify()
 

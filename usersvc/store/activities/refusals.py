@@ -25,7 +25,7 @@ class RefusalStore:
     async def record(self, refused: Sequence[Activity]) -> None:
         """Add refused requests. A request that was reported before is left as it is."""
         rows = [_record_arguments(activity) for activity in refused]
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             await db.executemany(_RECORD, rows)
 
     async def delete_expired(self, now: datetime) -> int:

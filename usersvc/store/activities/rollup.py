@@ -51,7 +51,7 @@ class ActivityRollup:
 
     async def delete_expired(self, now: datetime) -> int:
         """Delete some counts and names of expired entries. Returns the number deleted."""
-        async with self._database.connection() as db:
+        async with self._database.writer() as db:
             deleted = [
                 await db.fetchval(_TRIM_COUNTS, now - RETENTION - _SPARE, TRIM_ROWS),
                 await db.fetchval(_TRIM_NAMES, now - RETENTION - NAME_ACCURACY, TRIM_ROWS),

@@ -74,7 +74,7 @@ class Lists:
 
         All other statements are planned once (`plan_cache_mode`, docs/operations.md).
         """
-        async with self._database.transaction() as db:
+        async with self._database.connection() as db, db.transaction():
             await db.execute(
                 "SET LOCAL plan_cache_mode = force_custom_plan; SET LOCAL enable_seqscan = on"
             )
