@@ -39,6 +39,15 @@ class ReplicatedCluster:
         self.kill_primary()
         self.standby.query("SELECT pg_promote(wait => true);")
 
+    def fail_over_at_same_address(self) -> None:
+        """Fail over, and serve at the address of the primary, as clients find it by its name."""
+        address = self.primary.port
+        self.fail_over()
+        self.standby.stop()
+        self.standby.port = address
+        self.standby.start()
+        assert self.standby.port == address, "another program took the primary's port"
+
     def kill_primary(self) -> None:
         """Kill all processes of the primary with SIGKILL."""
         assert self.primary.pid is not None

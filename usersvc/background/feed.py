@@ -121,7 +121,7 @@ class ChangeFeed:
     async def _start(self, organization_id: UUID | None, token: str) -> ChangeCursor:
         watermark = await self._store.watermark()
         if not token:
-            return ChangeCursor(watermark.feed_id, organization_id, watermark.horizon)
+            return watermark.cursor(organization_id)
         cursor = ChangeCursor.from_token(token, organization_id)
         watermark.check(cursor)
         return cursor

@@ -17,8 +17,18 @@ from usersvc.domain.users import EnterpriseUser, Name, Profile
 
 RETENTION: Final = timedelta(days=30)
 """How long the change feed and the provisioning log keep a change."""
+FIRST_TIMED: Final = 2**36
+"""The first number that begins with the time (docs/adr/0026)."""
 MAX_LOGGED_CHARACTERS: Final = 256
 """The log keeps this many characters of a value."""
+
+
+def fingerprint(resource_id: UUID, create_time: datetime) -> int:
+    """A value below `FIRST_TIMED` that another change with the same number would hardly have.
+
+    After a failover that lost changes, their numbers are given to other changes.
+    """
+    return (resource_id.int ^ int(create_time.timestamp() * 1_000_000)) % FIRST_TIMED
 
 
 class ChangeType(IntEnum):
@@ -61,6 +71,13 @@ class Change:
     request_id: str
 
 
+def position(change: Change) -> tuple[int, int | None]:
+    """The number of a change, and its fingerprint if the number begins with the time."""
+    if change.number < FIRST_TIMED:
+        return change.number, None
+    return change.number, fingerprint(change.resource_id, change.create_time)
+
+
 @dataclass(frozen=True, slots=True)
 class Difference:
     """The fields that an update changes, with their old and new values as the log shows them."""
@@ -83,11 +100,13 @@ class ChangeCursor:
     """None stands for all organizations."""
     number: int
     seen: frozenset[int] = frozenset()
+    fingerprint: int | None = None
+    """The fingerprint of the change with `number`; None if there is no such change."""
 
-    def after(self, number: int) -> "ChangeCursor":
+    def after(self, number: int, fingerprint: int | None) -> "ChangeCursor":
         """The cursor of a reader that has every change up to `number`."""
         seen = frozenset(later for later in self.seen if later > number)
-        return ChangeCursor(self.feed_id, self.organization_id, number, seen)
+        return ChangeCursor(self.feed_id, self.organization_id, number, seen, fingerprint)
 
     def token(self) -> str:
         """Encode the cursor as an opaque text for callers."""
@@ -95,6 +114,7 @@ class ChangeCursor:
             str(self.feed_id),
             str(self.organization_id or ""),
             self.number,
+            *([] if self.fingerprint is None else [self.fingerprint]),
             *sorted(self.seen),
         ]
         text = json.dumps(parts, separators=(",", ":"))
@@ -107,11 +127,22 @@ class ChangeCursor:
             feed_id, organization, *numbers = json.loads(urlsafe_b64decode(token.encode("ascii")))
             if organization != str(organization_id or "") or not all(map(_is_number, numbers)):
                 raise ValueError(organization)
-            return cls(UUID(feed_id), organization_id, numbers[0], frozenset(numbers[1:]))
+            return cls(UUID(feed_id), organization_id, *_position(*numbers))
         except (
             ValueError, TypeError, AttributeError, IndexError, RecursionError, BinasciiError,
         ) as error:  # fmt: skip
             raise Refusal(INVALID_CHANGE_TOKEN) from error
+
+
+def _position(number: int, *others: int) -> tuple[int, frozenset[int], int | None]:
+    """The number, the seen numbers and the fingerprint in a token.
+
+    The fingerprint is below a timed number and the seen numbers are above it. Releases without
+    fingerprints read it as a seen number, which has no effect below the position.
+    """
+    if number < FIRST_TIMED or not others or others[0] >= FIRST_TIMED:
+        return number, frozenset(others), None
+    return number, frozenset(others[1:]), others[0]
 
 
 def _is_number(value: object) -> bool:

@@ -13,7 +13,7 @@ import asyncpg
 
 from chassis.database.pool import Database
 from chassis.errors import Refusal
-from usersvc.domain.changes import Change, ChangeCursor, ChangeType
+from usersvc.domain.changes import FIRST_TIMED, Change, ChangeCursor, ChangeType, fingerprint
 from usersvc.domain.errors import CHANGES_TRIMMED, INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import Group
 from usersvc.domain.users import User
@@ -42,6 +42,14 @@ class Watermark:
     horizon: int
     allocated: int
     pending: bool = False
+    fingerprint: int | None = None
+    """The fingerprint of the change at the horizon."""
+
+    def cursor(
+        self, organization_id: UUID | None, seen: frozenset[int] = frozenset()
+    ) -> ChangeCursor:
+        """The cursor of a reader that has all final changes, and the `seen` ones."""
+        return ChangeCursor(self.feed_id, organization_id, self.horizon, seen, self.fingerprint)
 
     def check(self, cursor: ChangeCursor) -> None:
         """Refuse INVALID_CHANGE_TOKEN for another feed's cursor, CHANGES_TRIMMED for an old one."""
@@ -77,19 +85,24 @@ class ChangeStore:
     ) -> tuple[list[Change], ChangeCursor]:
         """The first changes after a cursor, up to a horizon, and the cursor after them.
 
-        Refuses CHANGES_TRIMMED and INVALID_CHANGE_TOKEN if the changes are no longer there.
+        Refuses CHANGES_TRIMMED if the changes were deleted, and INVALID_CHANGE_TOKEN if the change
+        at the cursor or at the horizon was lost: a failover or a restore went back before it.
         """
         statement, arguments = _one_or_all(
             cursor.organization_id, _CHANGES_AFTER, _CHANGES_AFTER_ALL
         )
         async with self._database.connection() as db:
             rows = await db.fetch(statement, cursor.number, horizon, size, *arguments)
-            # Read the trimmed number after the changes, so that no change was deleted unnoticed.
-            feed_id, trimmed = await db.fetchrow(_FEED)
+            reached = rows[-1]["number"] if len(rows) == size else max(horizon, cursor.number)
+            # Read after the changes, so that no change was deleted or lost unnoticed.
+            found = await db.fetch(_FEED_AT, [cursor.number, reached])
+        feed_id, trimmed = found[0]["feed_id"], found[0]["trimmed"]
         Watermark(feed_id, trimmed, horizon, max(horizon, cursor.number)).check(cursor)
-        changes = [_change(row) for row in rows if row["number"] not in cursor.seen]
-        reached = rows[-1]["number"] if len(rows) == size else max(horizon, cursor.number)
-        return changes, cursor.after(reached)
+        fingerprints = {row["number"]: _fingerprint(row) for row in found}
+        end = cursor.after(reached, fingerprints.get(reached))
+        for position in (cursor, end):
+            _check_existence(position, trimmed, fingerprints.get(position.number))
+        return [_change(row) for row in rows if row["number"] not in cursor.seen], end
 
     async def organizations(self, after: int, horizon: int) -> dict[UUID, datetime]:
         """The organizations with changes in (after, horizon], with their first change's time."""
@@ -113,8 +126,7 @@ class ChangeStore:
                 statement, arguments = _one_or_all(organization_id, _SEEN, _SEEN_ALL)
                 rows = await db.fetch(statement, watermark.horizon, *arguments)
                 seen = frozenset(row["number"] for row in rows)
-                cursor = ChangeCursor(watermark.feed_id, organization_id, watermark.horizon, seen)
-                yield Snapshot(db, cursor)
+                yield Snapshot(db, watermark.cursor(organization_id, seen))
 
 
 class Snapshot:
@@ -212,9 +224,26 @@ async def _watermark(db: asyncpg.Connection) -> Watermark:
     )
     # A sequence's value reaches the WAL only with a commit: after a crash, the sequence can
     # allocate the same numbers again. The number of a visible change is durable.
-    last = await db.fetchval("SELECT max(number) FROM changes WHERE number <= $1", horizon)
+    last = await db.fetchrow(_LAST, horizon)
     feed_id, trimmed = await db.fetchrow(_FEED)
-    return Watermark(feed_id, trimmed, max(last or 0, trimmed), allocated, horizon < allocated)
+    is_pending = horizon < allocated
+    if last is None or last["number"] <= trimmed:
+        return Watermark(feed_id, trimmed, trimmed, allocated, is_pending)
+    return Watermark(feed_id, trimmed, last["number"], allocated, is_pending, _fingerprint(last))
+
+
+def _check_existence(cursor: ChangeCursor, trimmed: int, found: int | None) -> None:
+    """Refuse INVALID_CHANGE_TOKEN if the change at the cursor is missing or another one."""
+    if cursor.number <= trimmed or cursor.number < FIRST_TIMED:
+        return
+    if found is None or cursor.fingerprint not in (None, found):
+        raise Refusal(INVALID_CHANGE_TOKEN)
+
+
+def _fingerprint(row: Row) -> int | None:
+    if row["number"] is None or row["number"] < FIRST_TIMED:
+        return None
+    return fingerprint(row["resource_id"], row["create_time"])
 
 
 def _one_or_all(organization_id: UUID | None, one: str, every: str) -> tuple[str, list[UUID]]:
@@ -246,6 +275,20 @@ _COLUMNS: Final = """
 """
 
 _FEED: Final = "SELECT feed_id, trimmed FROM change_feed"
+
+# With the changes that have some numbers. One statement, so that none is deleted in between.
+_FEED_AT: Final = """
+    SELECT feed_id, trimmed, number, resource_id, create_time
+      FROM change_feed LEFT JOIN changes ON number = ANY($1::bigint[])
+"""
+
+_LAST: Final = """
+    SELECT number, resource_id, create_time
+      FROM changes
+     WHERE number <= $1
+     ORDER BY number DESC
+     LIMIT 1
+"""
 
 _CHANGES_AFTER: Final = f"""
     SELECT {_COLUMNS}

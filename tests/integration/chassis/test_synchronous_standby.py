@@ -145,11 +145,7 @@ async def test_writes_continue_after_a_failover(cluster, url, database):
         await statement(database, 1)
     assert database.is_stalled
 
-    cluster.fail_over()
-    port = cluster.primary.port
-    cluster.standby.stop()
-    cluster.standby.port = port
-    cluster.standby.start()
+    cluster.fail_over_at_same_address()
 
     await eventually(lambda: not database.is_stalled)
     await statement(database, 2)

@@ -6,7 +6,7 @@ from typing import Any, Final
 from cloudacademy.users.v1 import changes_pb2
 
 from usersvc.background.feed import Batch
-from usersvc.domain.changes import Change, ChangeType
+from usersvc.domain.changes import Change, ChangeType, position
 from usersvc.rpc.convert.listing import fitting
 from usersvc.rpc.convert.user import from_time
 from usersvc.store.changes import Membership
@@ -18,9 +18,10 @@ _TYPES: Final[dict[ChangeType, Any]] = {
 
 def from_batch(batch: Batch) -> Iterator[tuple[list[changes_pb2.Change], str]]:
     """The changes of a batch in groups that fit into one message, each with its token."""
-    messages = [from_change(change) for change in batch.changes]
+    messages, sent = [from_change(change) for change in batch.changes], 0
     while (count := fitting(messages)) < len(messages):
-        yield messages[:count], batch.start.after(messages[count - 1].number).token()
+        sent += count
+        yield messages[:count], batch.start.after(*position(batch.changes[sent - 1])).token()
         messages = messages[count:]
     yield messages, batch.end.token()
 

@@ -525,7 +525,7 @@ def test_split_batch_keeps_the_seen_numbers_after_each_part():
         for number in range(1, 201)
         if number not in start.seen
     ]  # fmt: skip
-    parts = list(from_batch(Batch(batch, start, start.after(200))))
+    parts = list(from_batch(Batch(batch, start, start.after(200, None))))
     first, token = parts[0]
     assert len(parts) > 1
     cursor = ChangeCursor.from_token(token, UUID(ACME))
