@@ -2,7 +2,7 @@
 
 import asyncio
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 
 import aiohttp
@@ -25,10 +25,16 @@ class Audit:
     wrong: Counter[str] = field(default_factory=Counter)
 
 
-async def audit(driver: Driver) -> Audit:
-    """Compare all listed people, groups and members with what was acknowledged."""
+CompareFeed = Callable[[Collection[str], Audit], Awaitable[None]]
+"""Compares the ids of the existing people with the change feed."""
+
+
+async def audit(driver: Driver, compare_feed: CompareFeed) -> Audit:
+    """Compare all listed people, groups and members with what was acknowledged, and the feed."""
     people = await _all(driver, "/Users?count=1000")
-    return compare(driver.ledger, people, await _all(driver, "/Groups?count=1000"))
+    result = compare(driver.ledger, people, await _all(driver, "/Groups?count=1000"))
+    await compare_feed({str(each["id"]) for each in people}, result)
+    return result
 
 
 def compare(ledger: Ledger, users: Sequence[Resource], groups: Sequence[Resource]) -> Audit:

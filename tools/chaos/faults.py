@@ -129,6 +129,15 @@ async def _slow_network(region: Region, seconds: float) -> bool:
     return True
 
 
+async def _promote_standby_that_was_cut_off(region: Region, seconds: float) -> bool:
+    await asyncio.to_thread(region.replicated.start_standby)
+    await asyncio.sleep(OBSERVATION_SECONDS)
+    region.replicated.cut_off_standby()
+    await asyncio.sleep(seconds)
+    await asyncio.to_thread(region.fail_over)
+    return True
+
+
 async def _roll(region: Region, _: float) -> bool:
     await region.roll()
     return True
@@ -152,5 +161,10 @@ FAULTS = (
         recovery=DEADLINE_SECONDS,
     ),
     Fault("network 200 ms slower each way", _slow_network),
+    Fault(
+        "standby cut off, then promoted",
+        _promote_standby_that_was_cut_off,
+        min_seconds=DEADLINE_SECONDS * 3.0,
+    ),
     Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
 )

@@ -20,6 +20,7 @@ from deploy.local.processes.programs import Programs
 from deploy.local.region import US, RegionPaths
 from deploy.local.setup.first_key import valid_token
 from tools.chaos.proxy import Proxy
+from tools.chaos.standby import ReplicatedCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLICAS = 2
@@ -40,6 +41,8 @@ class Region:
     proxies: list[Proxy]
     token: str
     balanced: list[Child]
+    replicated: ReplicatedCluster
+    """The database, and a standby that is not started yet."""
 
     @property
     def processes(self) -> list[Child]:
@@ -84,6 +87,11 @@ class Region:
             with contextlib.suppress(psutil.NoSuchProcess):
                 process.send_signal(signal_number)
 
+    def fail_over(self) -> None:
+        """Promote the standby; the services find it at the address of the primary."""
+        self.replicated.fail_over_at_same_address()
+        self.cluster = self.replicated.standby
+
     def kill_database(self) -> None:
         assert self.cluster.pid is not None
         os.kill(self.cluster.pid, signal.SIGKILL)
@@ -123,6 +131,7 @@ async def running_region(folder: Path) -> AsyncIterator[Region]:
             for proxy in region.proxies:
                 await proxy.stop()
             await asyncio.gather(*(each.stop(asyncio.Event()) for each in region.processes))
+            region.replicated.standby.stop()
         cluster.stop()
         if mounted:
             await asyncio.to_thread(subprocess.run, ["umount", str(disk)], check=False)
@@ -159,7 +168,17 @@ async def _start(paths: RegionPaths, cluster: Cluster) -> Region:
         gateways.append(child)
     token = await valid_token(keysvc[0].address, None)
     return Region(
-        cluster, paths.postgres, usersvc, keysvc, gateways, proxies, token, list(gateways)
+        cluster,
+        paths.postgres,
+        usersvc,
+        keysvc,
+        gateways,
+        proxies,
+        token,
+        list(gateways),
+        ReplicatedCluster.of(
+            cluster, paths.postgres.with_name("standby"), paths.log("postgres-standby")
+        ),
     )
 
 

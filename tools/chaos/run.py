@@ -12,6 +12,7 @@ from tools.chaos.audit import Audit, audit, read_each
 from tools.chaos.counts import NO_RESPONSE, SLOW, FaultCounts
 from tools.chaos.driver import Driver
 from tools.chaos.faults import Fault
+from tools.chaos.feed import FeedFollower
 from tools.chaos.region import Region, running_region
 
 BASELINE_SECONDS = 1.0
@@ -80,7 +81,8 @@ class Outcome:
 class Chaos:
     """A region under load into which faults are injected one by one."""
 
-    def __init__(self, region: Region, driver: Driver) -> None:
+    def __init__(self, region: Region, driver: Driver, feed: FeedFollower) -> None:
+        self._feed = feed
         self._region = region
         self._driver = driver
 
@@ -99,7 +101,7 @@ class Chaos:
         stop.set()
         await running
         self._driver.counts = FaultCounts()  # requests of the audit are not counted
-        result = await audit(self._driver)
+        result = await audit(self._driver, self._feed.compare)
         return Outcome(fault, injected, counts, result, max(0.0, counts.last_failure - repaired))
 
     async def read_each(self) -> Audit:
@@ -111,4 +113,9 @@ class Chaos:
 async def region_under_load(folder: Path, rate: float) -> AsyncIterator[Chaos]:
     """Two replicas of each component, and a driver that sends `rate` requests a second."""
     async with running_region(folder) as region, Driver(region, rate).connected() as driver:
-        yield Chaos(region, driver)
+        feed = FeedFollower([each.address for each in region.usersvc])
+        following = asyncio.create_task(feed.follow())
+        try:
+            yield Chaos(region, driver, feed)
+        finally:
+            following.cancel()

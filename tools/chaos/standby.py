@@ -5,7 +5,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -19,12 +19,32 @@ WAIT_SECONDS: Final = 30.0
 POLL_SECONDS: Final = 0.05
 
 
+_PATIENT: Final[Mapping[str, str]] = {"wal_receiver_timeout": "0"}
+"""Settings of a standby that does not reconnect by itself when it is cut off."""
+
+
 class ReplicatedCluster:
-    """A primary and its standby. Each commit of the primary waits for the standby."""
+    """A primary and its synchronous standby."""
+
+    @classmethod
+    def of(cls, primary: Cluster, folder: Path, log: Path) -> "ReplicatedCluster":
+        """A running primary and a standby in a folder, which is not started yet."""
+        return cls(primary, Cluster(folder, log, _PATIENT))
 
     def __init__(self, primary: Cluster, standby: Cluster) -> None:
         self.primary = primary
         self.standby = standby
+
+    def start_standby(self) -> None:
+        """Copy the running primary, and let its commits wait for the copy from now on."""
+        _copy(self.primary, self.standby)
+        self.standby.start()
+        self.primary.query("ALTER SYSTEM SET synchronous_standby_names = '*';")
+        self.primary.query("SELECT pg_reload_conf();")
+        deadline = time.monotonic() + WAIT_SECONDS
+        while self.primary.query(_IS_SYNCHRONOUS) != "t":
+            assert time.monotonic() < deadline, "the standby does not connect"
+            time.sleep(POLL_SECONDS)
 
     def cut_off_standby(self) -> None:
         """Stop sending changes to the standby; commits of the primary wait from now on."""
@@ -49,9 +69,12 @@ class ReplicatedCluster:
         assert self.standby.port == address, "another program took the primary's port"
 
     def kill_primary(self) -> None:
-        """Kill all processes of the primary with SIGKILL."""
+        """Shut the primary down immediately, which is a crash but frees its shared memory."""
         assert self.primary.pid is not None
-        os.killpg(self.primary.pid, signal.SIGKILL)
+        processes = psutil.Process(self.primary.pid).children()
+        os.kill(self.primary.pid, signal.SIGQUIT)
+        self._signal_sender(signal.SIGKILL)  # it may be stopped
+        psutil.wait_procs(processes, WAIT_SECONDS)
         self.primary.stop()
 
     def waiting_commits(self) -> int:
@@ -60,14 +83,10 @@ class ReplicatedCluster:
 
     def _signal_sender(self, number: signal.Signals) -> None:
         assert self.primary.pid is not None
-        senders = [
-            process
-            for process in psutil.Process(self.primary.pid).children()
-            if "walsender" in " ".join(process.cmdline())
-        ]
-        assert senders, "the standby is not connected"
-        for sender in senders:
-            sender.send_signal(number)
+        for process in psutil.Process(self.primary.pid).children():
+            with suppress(psutil.NoSuchProcess):
+                if "walsender" in " ".join(process.cmdline()):
+                    process.send_signal(number)
 
 
 @contextmanager
@@ -75,23 +94,17 @@ def replicated_cluster(
     folder: Path, settings: Mapping[str, str] = DURABLE
 ) -> Iterator[ReplicatedCluster]:
     """Run a primary and its synchronous standby below a folder."""
-    primary = Cluster(folder / "primary", settings={**settings, "wal_sender_timeout": "0"})
-    standby = Cluster(folder / "standby", settings={**settings, "wal_receiver_timeout": "0"})
+    primary = Cluster(folder / "primary", settings=settings)
+    standby = Cluster(folder / "standby", settings={**settings, **_PATIENT})
+    replicated = ReplicatedCluster(primary, standby)
     try:
         primary.start()
-        _copy(primary, standby)
-        standby.start()
-        primary.query("ALTER SYSTEM SET synchronous_standby_names = '*';")
-        primary.query("SELECT pg_reload_conf();")
-        deadline = time.monotonic() + WAIT_SECONDS
-        while primary.query(_IS_SYNCHRONOUS) != "t":
-            assert time.monotonic() < deadline, "the standby does not connect"
-            time.sleep(POLL_SECONDS)
-        yield ReplicatedCluster(primary, standby)
+        replicated.start_standby()
+        yield replicated
     finally:
         standby.stop()
         if primary.running:
-            ReplicatedCluster(primary, standby).kill_primary()
+            replicated.kill_primary()
 
 
 def _copy(primary: Cluster, standby: Cluster) -> None:
