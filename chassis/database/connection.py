@@ -42,7 +42,7 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     PostgreSQL commits locally, and others see a change that a failover will lose. A backend whose
     client has disconnected ends a statement that still executes, within
     `client_connection_check_interval`, but never the wait of a commit.
-    See docs/adr/0027-commits-in-doubt.md.
+    See docs/adr/0028-commits-in-doubt.md.
     """
 
     def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - asyncpg's own

@@ -43,7 +43,7 @@ class Database:
     unavailable are raised as DatabaseUnavailable.
 
     A write that is given up is never cancelled, because its commit may be waiting for the
-    synchronous standby (docs/adr/0027). Its connection is dropped. While commits wait for too long,
+    synchronous standby (docs/adr/0028). Its connection is dropped. While commits wait for too long,
     writes are refused at once (WritesStalled), so that few connections are dropped and reads find
     free ones.
     """

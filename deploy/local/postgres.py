@@ -44,7 +44,7 @@ REQUIRED_SETTINGS: Mapping[str, str] = {
     # A cached plan must not be one that was made while the table was empty.
     "enable_seqscan": "off",
     # A statement whose client has disconnected must end before its commit. The services send no
-    # cancel requests: docs/adr/0027.
+    # cancel requests: docs/adr/0028.
     "client_connection_check_interval": "100ms",
     # A lost client must not hold its locks for long.
     "tcp_keepalives_idle": "10",
