@@ -38,7 +38,8 @@ def _is_slow(run: Run, attack: Attack, as_bytes: bool) -> bool:
         before = readings.get(n // FACTOR)
         if readings[n] > _MEASURABLE and (before is None or readings[n] > LIMIT * before):
             small, large = (_text(attack, each, as_bytes) for each in (max(n // FACTOR, 1), n))
-            return ratio(run, small, large) > LIMIT
+            if ratio(run, small, large) > LIMIT:
+                return True
         n *= 2
     return False
 
