@@ -9,7 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Final, TypeAlias
 
 from chassis.config.settings import Address
-from chassis.observability.log import Logger
+from chassis.observability.log import Logger, observe
 from chassis.observability.metrics import Metrics
 from chassis.startup import StartError, redact
 
@@ -38,6 +38,7 @@ def admin_port(
     except OSError as error:
         raise StartError(f"cannot listen on {redact(str(listen))}: {error.strerror}") from error
     metrics.observe_tasks(asyncio.get_running_loop())
+    observe(metrics)
     log.info("admin listening", address=str(Address(listen.host, server.server_port)))
     thread = threading.Thread(target=server.serve_forever, name="admin", daemon=True)
     thread.start()

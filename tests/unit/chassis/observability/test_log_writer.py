@@ -1,12 +1,15 @@
-"""BufferedLogWriter: lines share writes, and none is lost."""
+"""BufferedLogWriter: lines share writes; the output never blocks, and lost lines are counted."""
 
 import asyncio
+import fcntl
 import io
+import os
 import select
 import signal
 import subprocess
 import sys
 import threading
+from pathlib import Path
 
 import psutil
 
@@ -65,18 +68,66 @@ async def test_line_of_another_thread_is_written_with_pending_lines():
     assert stream.writes == [b"one\ntwo\n"]
 
 
-async def test_failed_write_is_not_reported_to_the_event_loop():
+async def test_line_whose_write_failed_is_written_later_without_an_error():
     stream, reported = RecordingStream(), []
     asyncio.get_running_loop().set_exception_handler(lambda _, context: reported.append(context))
     lines = BufferedLogWriter(stream)
-    stream.close()
-    stream.write = lambda data: (_ for _ in ()).throw(BrokenPipeError())
+    failures = iter([BrokenPipeError(), BlockingIOError()])
+    stream.write = lambda data: (_ for _ in ()).throw(next(failures))
     log(lines, b"one\n")
-    await eventually(lambda: not lines._lines)
+    await eventually(lambda: lines._is_broken)
     del stream.write
     log(lines, b"two\n")
-    await eventually(lambda: not lines._lines)
-    assert (stream.writes, reported) == ([b"two\n"], [])
+    await eventually(lambda: len(stream.writes) >= 2)
+    assert (stream.writes, reported) == ([b"one\n", b"two\n"], [])
+
+
+def pipe() -> tuple[int, io.FileIO]:
+    """The smallest pipe, whose write end does not block."""
+    read_end, write_end = os.pipe()
+    os.set_blocking(write_end, False)
+    fcntl.fcntl(read_end, fcntl.F_SETPIPE_SZ, 4096)
+    return read_end, io.FileIO(write_end, "w")
+
+
+async def test_lines_that_nobody_reads_are_dropped_counted_and_reported():
+    read_end, output = pipe()
+    lines, reports = BufferedLogWriter(output, max_bytes=5_000), []
+    lines.report = reports.append
+    numbered = [b"a line that is number %03d\n" % number for number in range(1_000)]
+    for line in numbered:
+        log(lines, line)
+        await asyncio.sleep(0)
+    dropped = lines.dropped
+    received = b""
+
+    def has_report() -> bool:
+        nonlocal received
+        while select.select([read_end], [], [], 0)[0]:
+            received += os.read(read_end, 65_536)
+        return bool(reports)
+
+    await eventually(has_report)
+    kept = received.splitlines(keepends=True)
+    output.close()
+    os.close(read_end)
+
+    assert dropped == len(numbered) - len(kept) > 0
+    assert kept == [line for line in numbered if line in set(kept)]
+    assert (reports, lines.dropped) == ([dropped], dropped)
+
+
+async def test_lines_lost_on_a_full_disk_are_counted_and_reported(tmp_path: Path):
+    file, reports = tmp_path / "log", []
+    with io.FileIO("/dev/full", "w") as output, file.open("wb") as usable:
+        lines = BufferedLogWriter(output, max_bytes=100)
+        lines.report = reports.append
+        log(lines, *(b"a line of twenty by\n" for _ in range(8)))
+        await eventually(lambda: lines._is_broken)
+        os.dup2(usable.fileno(), output.fileno())  # the disk has space again
+        await eventually(lambda: reports)
+
+    assert (file.read_bytes(), reports) == (5 * b"a line of twenty by\n", [3])
 
 
 def test_pending_lines_are_written_at_exit():
@@ -85,7 +136,7 @@ import asyncio, sys
 from chassis.observability.log_writer import BufferedLogWriter
 
 async def main():
-    lines = BufferedLogWriter(sys.stdout.buffer)
+    lines = BufferedLogWriter(open(1, "wb", buffering=0))
     for text in (b"one\\n", b"two\\n"):
         lines.write(text)
         lines.flush()
