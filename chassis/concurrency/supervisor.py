@@ -136,7 +136,7 @@ class Supervisor:
     """
 
     def __init__(self, log: Logger, jitter: Jitter = random.uniform) -> None:
-        self._log = log
+        self.log = log
         self._jitter = jitter
         self._tasks: dict[str, Task] = {}
 
@@ -167,7 +167,7 @@ class Supervisor:
         task = Task(
             name,
             run,
-            self._log,
+            self.log,
             drain_event=drain_event,
             is_required=is_required,
             jitter=self._jitter,

@@ -25,6 +25,7 @@ ENDPOINT: Final = "OTEL_EXPORTER_OTLP_ENDPOINT"
 _STATEMENT: Final = re.compile(
     r"\b(SELECT|INSERT|UPDATE|DELETE|LOCK|SET)\b(?:.*?\b(?:FROM|INTO|UPDATE)\s+(\w+))?", re.DOTALL
 )
+_HEALTH: Final = "/grpc.health."
 _UPDATE: Final = re.compile(r"\bUPDATE\s+(\w+)")
 _HEADER: Final = re.compile(r"[\w!#$%&'*+.^`|~-]++[ \t]*+=[ \t]*+[ !#-+\--:<-\[\]-~]*+", re.ASCII)
 """A header as OpenTelemetry parses it, without surrounding blanks (W3C Baggage)."""
@@ -142,7 +143,10 @@ _HEADERS: Final = frozenset({"traceparent", "tracestate"})
 
 
 class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
-    """Creates a span for each call of a channel, and propagates the trace to the server."""
+    """Creates a span for each call of a channel, and propagates the trace to the server.
+
+    Health calls have no span: a channel sends several a second.
+    """
 
     def __init__(self, tracing: Tracing) -> None:
         self._tracing = tracing
@@ -151,6 +155,8 @@ class TracedCalls(grpc.aio.UnaryUnaryClientInterceptor):
         """Make the call in a span that ends with the response."""
         method = details.method
         name = method.decode() if isinstance(method, bytes) else method
+        if name.startswith(_HEALTH):
+            return await continuation(details, request)
         with self._tracing.client_span(name.lstrip("/")) as (span, carrier):
             metadata = grpc.aio.Metadata(*(details.metadata or ()), *carrier.items())
             call = await continuation(details._replace(metadata=metadata), request)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Final
 
 import grpc
+import structlog
 
 from chassis.concurrency.supervisor import Supervisor
 from chassis.config.database_url import is_loopback
@@ -41,32 +42,32 @@ def connect(
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
 ) -> grpc.aio.Channel:
-    """A channel that reconnects to its service within a second.
+    """A channel that reconnects to its service within a second, and avoids stuck replicas.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`. Calls are spread over all of its
     addresses. `retryable_methods` lists methods by service: their calls are retried if the service
-    is unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS,
-    and a task of `tasks` rotates the certificate.
+    is unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS.
+    Tasks of `tasks` check the connections and rotate the certificate.
 
     Refuses (StartError) a target on another machine without certificates.
     """
-    options = _options(retryable_methods)
-    interceptors = [TracedCalls(tracing)] if tracing else None
-    if certificates is not None:
-        return RotatingChannel(
-            certificates,
-            lambda current: grpc.aio.secure_channel(
-                target, current.for_channel(), options, interceptors=interceptors
-            ),
-            tasks or Supervisor(certificates.log),
-            target,
-        )
-    if not is_loopback_target(target):
+    if certificates is None and not is_loopback_target(target):
         raise StartError(
             f"{redact(target)} is on another machine: set TLS_CERTIFICATE, TLS_KEY and "
             "TLS_AUTHORITY (docs/operations.md)"
         )
-    return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
+    options = _options(retryable_methods)
+    interceptors = [TracedCalls(tracing)] if tracing else None
+
+    def create_channel() -> grpc.aio.Channel:
+        if certificates is None:
+            return grpc.aio.insecure_channel(target, options, interceptors=interceptors)
+        return grpc.aio.secure_channel(
+            target, certificates.for_channel(), options, interceptors=interceptors
+        )
+
+    supervisor = tasks or Supervisor(structlog.get_logger())
+    return RotatingChannel(create_channel, supervisor, target, certificates)
 
 
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
@@ -102,6 +103,8 @@ def _host(address: str) -> str:
 def _options(retryable_methods: Mapping[str, Sequence[str]]) -> list[tuple[str, str | int]]:
     return [
         ("grpc.service_config", json.dumps(_service_config(retryable_methods))),
+        # A new channel has connections of its own, and so its own view of each replica's health.
+        ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
         ("grpc.min_reconnect_backoff_ms", 100),
         ("grpc.max_reconnect_backoff_ms", 1000),

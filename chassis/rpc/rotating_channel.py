@@ -1,20 +1,22 @@
-"""A channel whose TLS certificate can be replaced.
+"""A channel whose connections can be replaced.
 
 A gRPC channel in Python never changes its credentials (grpc/grpc#41779), so a new certificate
-needs a new channel.
+needs a new channel. So does a replica that does not respond, because callers cannot tell gRPC to
+avoid it, and a name that does not resolve (`chassis.rpc.connection_check`).
 """
 
 import asyncio
 import contextlib
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any, Final
 
 import grpc
 
 from chassis.concurrency.supervisor import Supervisor, Task
 from chassis.rpc.certificates import Certificates
+from chassis.rpc.connection_check import CHECK_SECONDS, ConnectionCheck
 
-CHECK_SECONDS: Final = 1.0
+CERTIFICATE_SECONDS: Final = 1.0
 """The interval of the checks for a new certificate."""
 READY_SECONDS: Final = 2.0
 """How long a new channel may take to connect."""
@@ -25,32 +27,35 @@ Call = Any
 
 
 class RotatingChannel(grpc.aio.Channel):
-    """A channel that replaces its inner channel when the certificate changes.
+    """A channel that replaces its inner channel when that is better.
 
-    Callers and their stubs do not notice. A new inner channel is used only after it has connected,
-    so a certificate that servers refuse does no harm. Calls stay on the inner channel on which
-    they began. It is closed after its last call.
+    It does so when the certificate changes, when a replica does not respond, and when it has no
+    connection. Callers and their stubs do not notice. A new inner channel is used only after it has
+    connected, so a certificate that servers refuse does no harm. Calls stay on the inner channel on
+    which they began. It is closed after its last call.
     """
 
     def __init__(
         self,
-        certificates: Certificates,
-        create_channel: Callable[[Certificates], grpc.aio.Channel],
+        create_channel: Callable[[], grpc.aio.Channel],
         tasks: Supervisor,
         name: str,
+        certificates: Certificates | None = None,
     ) -> None:
-        self._certificates = certificates
         self._create_channel = create_channel
-        self._certificate_generation = certificates.generation
-        self._inner = _InnerChannel(create_channel(certificates))
         self._tasks = tasks
+        self._log = tasks.log
         self._name = name
-        self._rotation: Task | None = None
+        self._certificates = certificates
+        self._inner = _InnerChannel(create_channel(), self._generation)
+        self._rotating = asyncio.Lock()
+        self._running: list[Task] = []
 
     async def __aenter__(self) -> "RotatingChannel":
-        self._rotation = self._tasks.start(
-            f"certificate renewal for {self._name}", self._rotate_when_changed
-        )
+        self._start("connection check", self._rotate_when_faulty)
+        if self._certificates is not None:
+            certificates = self._certificates
+            self._start("certificate renewal", lambda: self._rotate_when_changed(certificates))
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -58,8 +63,8 @@ class RotatingChannel(grpc.aio.Channel):
 
     async def close(self, grace: float | None = None) -> None:
         """Close the channel. Active calls have `grace` seconds to end."""
-        if self._rotation is not None:
-            await self._rotation.end()
+        for task in self._running:
+            await task.end()
         await self._inner.channel.close(grace)
 
     def get_state(self, try_to_connect: bool = False) -> grpc.ChannelConnectivity:
@@ -102,36 +107,58 @@ class RotatingChannel(grpc.aio.Channel):
 
         return call
 
-    async def _rotate_when_changed(self) -> None:
+    def _start(self, purpose: str, run: Callable[[], Awaitable[None]]) -> None:
+        name = f"{purpose} for {self._name}"
+        if name in self._tasks.tasks:  # a second channel to the same target
+            name += f" ({len(self._tasks.tasks)})"
+        self._running.append(self._tasks.start(name, run))
+
+    async def _rotate_when_changed(self, certificates: Certificates) -> None:
+        while True:
+            await asyncio.sleep(CERTIFICATE_SECONDS)
+            newest = certificates.reload()
+            if newest != self._inner.certificate_generation:
+                await self._rotate()
+
+    async def _rotate_when_faulty(self) -> None:
+        check = ConnectionCheck()
         while True:
             await asyncio.sleep(CHECK_SECONDS)
-            newest = self._certificates.reload()
-            if newest != self._certificate_generation and await self._rotate():
-                self._certificate_generation = newest
+            reason = await check.problem(self._inner.channel)
+            if reason and await self._rotate():
+                check.replaced()
+                self._log.warning("connection replaced", target=self._name, reason=reason)
 
     async def _rotate(self) -> bool:
-        channel = self._create_channel(self._certificates)
-        try:
-            async with asyncio.timeout(READY_SECONDS):
-                await channel.channel_ready()
-        except TimeoutError:
-            await channel.close()
-            return False
-        except BaseException:
-            await channel.close()
-            raise
-        previous, self._inner = self._inner, _InnerChannel(channel)
-        previous.retire()
-        return True
+        """Connect a new inner channel and use it. Returns whether it connected in time."""
+        async with self._rotating:
+            new = _InnerChannel(self._create_channel(), self._generation)
+            try:
+                async with asyncio.timeout(READY_SECONDS):
+                    await new.channel.channel_ready()
+            except TimeoutError:
+                await new.channel.close()
+                return False
+            except BaseException:
+                await new.channel.close()
+                raise
+            previous, self._inner = self._inner, new
+            previous.retire()
+            return True
+
+    @property
+    def _generation(self) -> int:
+        return self._certificates.generation if self._certificates else 0
 
 
 class _InnerChannel:
     """A channel that can be retired: it is then closed when its last call has ended."""
 
-    __slots__ = ("_active_calls", "_closing", "_retired", "channel")
+    __slots__ = ("_active_calls", "_closing", "_retired", "certificate_generation", "channel")
 
-    def __init__(self, channel: grpc.aio.Channel) -> None:
+    def __init__(self, channel: grpc.aio.Channel, certificate_generation: int) -> None:
         self.channel = channel
+        self.certificate_generation = certificate_generation
         self._active_calls = 0
         self._retired = False
         self._closing: asyncio.Task[None] | None = None

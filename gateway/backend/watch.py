@@ -1,10 +1,14 @@
 """Follows a stream of changes for as long as the gateway runs."""
 
 import asyncio
-from collections.abc import AsyncIterable, Callable
-from typing import Protocol, TypeVar
+from collections.abc import AsyncIterable, AsyncIterator, Callable
+from typing import Final, Protocol, TypeVar
 
 import grpc
+
+MAX_SILENCE_SECONDS: Final = 4.0
+"""A stream without an event for this long is opened again: services send heartbeats every 2 seconds
+or more often, and its replica may be stuck."""
 
 Event_co = TypeVar("Event_co", covariant=True)
 
@@ -24,22 +28,29 @@ async def watch(
 ) -> None:
     """Apply the events of a stream, and open it again when it ends. Runs until it is cancelled.
 
-    `report` gets None with the first event of a stream, and the gRPC status when a stream breaks;
-    only if the state changes.
+    `report` gets None with the first event of a stream, and the gRPC status, or SILENT, when a
+    stream breaks; only if the state changes.
     """
     is_connected = None
     while True:
         stream = open_stream()
         try:
-            async for event in stream:
+            events = aiter(stream)
+            while (event := await _next(events)) is not None:
                 apply(event)
                 if is_connected is not True:
                     is_connected = True
                     report(None)
-        except grpc.aio.AioRpcError as error:
+        except (grpc.aio.AioRpcError, TimeoutError) as error:
             if is_connected is not False:
                 is_connected = False
-                report(error.code().name)
+                report(error.code().name if isinstance(error, grpc.aio.AioRpcError) else "SILENT")
         finally:
             stream.cancel()
         await asyncio.sleep(reconnect_seconds)
+
+
+async def _next(events: AsyncIterator[Event_co]) -> Event_co | None:
+    """The next event; None at the end. Raises TimeoutError after MAX_SILENCE_SECONDS."""
+    async with asyncio.timeout(MAX_SILENCE_SECONDS):
+        return await anext(events, None)

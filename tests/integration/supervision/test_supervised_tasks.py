@@ -18,6 +18,7 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 import usersvc.background.retention
 from chassis.concurrency.waiting import wait_for_event
 from chassis.database.notifications import NotificationFeed
+from chassis.rpc.connection_check import ConnectionCheck
 from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.api.resource_types import ResourceTypes
@@ -255,6 +256,8 @@ CASES = [
     Case("gateway", "schema watch", ResourceTypes, "apply", schema_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),
     Case("gateway", "slow clients", Connections, "sweep"),
+    Case("gateway", "connection check for usersvc", ConnectionCheck, "problem"),
+    Case("gateway", "connection check for keysvc", ConnectionCheck, "problem"),
     Case(
         "gateway", "certificate renewal for usersvc", RotatingChannel, "_rotate",
         both_channels_are_rotated, rotate_certificate,

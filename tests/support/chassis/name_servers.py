@@ -7,6 +7,8 @@ from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 A_RECORD = 1
+FOUND, NOT_FOUND = 0x8580, 0x8583
+"""The flags of responses: the second one is NXDOMAIN."""
 
 
 class NameServer(asyncio.DatagramProtocol):
@@ -14,6 +16,8 @@ class NameServer(asyncio.DatagramProtocol):
 
     def __init__(self, *addresses: str) -> None:
         self.addresses = list(addresses)
+        self.knows_name = True
+        """Whether the name exists; if not, the response is NXDOMAIN."""
         self.queries = 0
         self.port = 0
         self._transport: asyncio.DatagramTransport | None = None
@@ -28,10 +32,11 @@ class NameServer(asyncio.DatagramProtocol):
         record_type = struct.unpack("!H", question[-4:-2])[0]
         records = b"".join(
             struct.pack("!HHHIH", 0xC00C, A_RECORD, 1, 0, 4) + socket.inet_aton(address)
-            for address in (self.addresses if record_type == A_RECORD else ())
+            for address in (self.addresses if record_type == A_RECORD and self.knows_name else ())
         )
         self.queries += record_type == A_RECORD
-        header = struct.pack("!HHHHH", 0x8580, 1, len(records) // 16, 0, 0)
+        flags = FOUND if self.knows_name else NOT_FOUND
+        header = struct.pack("!HHHHH", flags, 1, len(records) // 16, 0, 0)
         assert self._transport is not None
         self._transport.sendto(data[:2] + header + question + records, addr)
 
