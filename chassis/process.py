@@ -15,6 +15,9 @@ from chassis.startup import StartError
 
 YOUNG_OBJECTS: Final = 10_000
 """How many new objects trigger a collection of the youngest generation."""
+OTHER_DESCRIPTORS: Final = 256
+"""The file descriptors that a process keeps for other things than its clients' connections: calls
+to other services, the database, files."""
 _PR_SET_DUMPABLE: Final = 4  # prctl(2)
 
 Stop = asyncio.Event
@@ -30,6 +33,20 @@ def keep_memory_private() -> None:
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     if sys.platform == "linux" and ctypes.CDLL(None).prctl(_PR_SET_DUMPABLE, 0, 0, 0, 0) != 0:
         raise StartError("prctl(PR_SET_DUMPABLE) failed: other processes could read the memory")
+
+
+def allow_connections(wanted: int) -> int:
+    """Raise the limit of open files for `wanted` connections. Returns how many of them it allows.
+
+    They are fewer if the hard limit, which only root may raise, is too low (RLIMIT_NOFILE).
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    needed = wanted + OTHER_DESCRIPTORS
+    if soft == resource.RLIM_INFINITY or soft >= needed:
+        return wanted
+    limit = needed if hard == resource.RLIM_INFINITY else min(needed, hard)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+    return min(wanted, limit - min(OTHER_DESCRIPTORS, limit // 2))
 
 
 def run(main: Callable[[Stop], Coroutine[Any, Any, None]]) -> None:

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import grpc
 from aiohttp import web
@@ -64,6 +64,7 @@ from gateway.web.page_limits import PageLimiter
 async def serve(settings: Settings, stop: process.Stop) -> None:
     """Create all objects, serve, and drain at the end."""
     logger = log.configure("gateway", settings.log_level)
+    settings = _with_allowed_connections(settings, logger)
     certificates = Certificates(settings.tls, logger) if settings.tls else None
     async with (
         tracing("gateway") as traces,
@@ -90,6 +91,15 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
                 logger.info("draining", limit_seconds=DRAIN_SECONDS)
                 await runner.cleanup()
     logger.info("stopped")
+
+
+def _with_allowed_connections(settings: Settings, log: Logger) -> Settings:
+    """The settings with the number of connections for which there are file descriptors."""
+    wanted = settings.max_connections
+    allowed = process.allow_connections(wanted)
+    if allowed < wanted:
+        log.warning("connections limited", allowed=allowed, wanted=wanted)
+    return replace(settings, max_connections=allowed)
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,6 +17,7 @@ from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics, RequestMetrics
 from chassis.observability.tracing import Tracing
+from chassis.process import allow_connections
 from chassis.rpc.authorization import CallerAuthorization, Callers
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import ACCEPTS_CALLS, MAX_MESSAGE_BYTES
@@ -111,7 +112,7 @@ class Server:
         )
         self.dispatcher = LocalDispatcher(interceptor)
         """Services that are also added here can be called on a batch stream."""
-        self.grpc: grpc.aio.Server = _grpc_server(settings, interceptor)
+        self.grpc: grpc.aio.Server = _grpc_server(settings, interceptor, self._connections())
 
     async def run(self, stop: asyncio.Event) -> None:
         """Listen, log the address, serve until `stop` is set, and drain.
@@ -150,6 +151,13 @@ class Server:
         await asyncio.sleep(self._settings.shutdown_delay_seconds)
         await self.grpc.stop(DRAIN_SECONDS)
         self._log.info("stopped")
+
+    def _connections(self) -> int:
+        """The maximum number of connections, for which there must be file descriptors."""
+        allowed = allow_connections(MAX_CONNECTIONS)
+        if allowed < MAX_CONNECTIONS:
+            self._log.warning("connections limited", allowed=allowed, wanted=MAX_CONNECTIONS)
+        return allowed
 
     def _call_metrics(self) -> RequestMetrics | None:
         if self._settings.admin is None:
@@ -213,22 +221,24 @@ class Server:
             self._health.set(name, serving=ready)
 
 
-def _grpc_server(settings: ServerSettings, interceptor: ServerInterceptor) -> grpc.aio.Server:
+def _grpc_server(
+    settings: ServerSettings, interceptor: ServerInterceptor, connections: int
+) -> grpc.aio.Server:
     return grpc.aio.server(
         interceptors=[interceptor],
         maximum_concurrent_rpcs=2 * settings.max_calls + MAX_PUBLIC_STREAMS + CALLS_WITHOUT_SLOT,
-        options=_options(settings),
+        options=_options(settings, connections),
     )
 
 
-def _options(settings: ServerSettings) -> list[tuple[str, int]]:
+def _options(settings: ServerSettings, connections: int) -> list[tuple[str, int]]:
     return [
         # Otherwise two processes could listen on one port and share its calls at random.
         ("grpc.so_reuseport", 0),
         ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
         ("grpc.max_concurrent_streams", MAX_STREAMS),
-        ("grpc.max_allowed_incoming_connections", MAX_CONNECTIONS),
+        ("grpc.max_allowed_incoming_connections", connections),
         ("grpc.max_connection_idle_ms", round(IDLE_SECONDS * 1000)),
         ("grpc.server_handshake_timeout_ms", round(HANDSHAKE_SECONDS * 1000)),
         ("grpc.keepalive_time_ms", 30_000),

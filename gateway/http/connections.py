@@ -1,6 +1,7 @@
 """The open connections: limited in number and by address, with timeouts for slow clients."""
 
 import asyncio
+import resource
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
@@ -18,6 +19,11 @@ ADDRESS_DIVISOR: Final = 4
 TRANSFERS_PER_REQUEST: Final = 8
 """Displace transfers first if the most transfers of a source exceed this multiple of the most
 connections of a source that wait for a request."""
+SPARE_DESCRIPTORS: Final = 16
+"""With fewer free file descriptors, a new connection displaces another one or is rejected.
+
+With none, uvloop closes new connections without a response and without an error.
+"""
 MAX_UNSENT_BYTES: Final = 64 * 1024 * 1024
 SWEEP_SECONDS: Final = 0.5
 SMALL_READ_BYTES: Final = 4 * 1024
@@ -158,6 +164,8 @@ class Connections:
     ) -> None:
         self._log = log
         self._limit = limit
+        self._usable = limit
+        """The limit that the file descriptors allow now."""
         self._per_source = limit if per_source is None else per_source
         self._timeouts = timeouts or ClientTimeouts()
         self._max_unsent_bytes = max_unsent_bytes
@@ -168,6 +176,10 @@ class Connections:
             _REQUEST: ItemsByOwner(),
             _TRANSFER: ItemsByOwner(),
         }
+        self._max_descriptor = resource.getrlimit(resource.RLIMIT_NOFILE)[0] - SPARE_DESCRIPTORS
+        self._logged_shortages = 0
+        self.descriptor_shortages = 0
+        """The number of new connections for which there were too few file descriptors."""
         self.rejected = 0
         self.rejected_by_source = 0
         self.displaced = 0
@@ -176,6 +188,11 @@ class Connections:
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""
         metrics.gauge("http_server_open_connections", "Open connections.", lambda: len(self._open))
+        metrics.counter(
+            "http_server_descriptor_shortages",
+            "New connections for which there were too few file descriptors.",
+            lambda: self.descriptor_shortages,
+        )
         metrics.counters(
             "http_server_connections_rejected",
             "Connections rejected at the limit of all, or of their address.",
@@ -197,7 +214,7 @@ class Connections:
             if not self._displace(source):
                 self.rejected_by_source += 1
                 return None
-        elif len(self._open) >= self._limit and not self._displace():
+        elif self._is_full(transport) and not self._displace():
             self.rejected += 1
             return None
         connection = Connection(transport, body, source, idle_since=self.now())
@@ -205,6 +222,27 @@ class Connections:
         self._by_source[source] = self._by_source.get(source, 0) + 1
         self.sort(connection)
         return connection
+
+    def _is_full(self, transport: asyncio.Transport) -> bool:
+        """Whether a new connection has to displace another one.
+
+        It got the lowest free descriptor. A high one means that few are left: no more connections
+        may be open at a time, until `_adapt_limit` allows it.
+        """
+        accepted = transport.get_extra_info("socket")
+        if accepted is not None and accepted.fileno() > self._max_descriptor > 0:
+            self._usable = min(self._usable, len(self._open))
+            self.descriptor_shortages += 1
+        return len(self._open) >= self._usable
+
+    def _adapt_limit(self) -> None:
+        """Log a shortage of descriptors since the last call; without one, raise the limit again."""
+        count = self.descriptor_shortages - self._logged_shortages
+        if count:
+            self._logged_shortages += count
+            self._log.warning("too few descriptors", count=count, connections=self._usable)
+        else:
+            self._usable = min(self._limit, self._usable + SPARE_DESCRIPTORS // 2)
 
     def remove(self, connection: Connection) -> None:
         """Remove a connection that has ended; it may be removed already."""
@@ -270,6 +308,7 @@ class Connections:
         while True:
             await asyncio.sleep(SWEEP_SECONDS)
             self.sweep()
+            self._adapt_limit()
 
     def abort_tiny_chunks(self, connection: Connection) -> None:
         """Abort a connection whose client sends a body in tiny chunks."""
