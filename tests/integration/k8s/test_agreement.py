@@ -404,6 +404,8 @@ def test_connections_of_all_replicas_fit_database_limit(overlay):
         assert (replicas + surge) * POOL_SIZE <= int(parameters["max_client_conn"])
         assert pooler["pgbouncer"]["poolMode"] == "transaction"
         assert int(parameters["max_prepared_statements"]) >= 100  # asyncpg's statement cache
+        # tests/integration/chassis/test_pooler.py measures what it is for.
+        assert parameters["server_login_retry"] == "1"
 
 
 @each_region
