@@ -59,6 +59,7 @@ class Database:
         self._monitor = CommitMonitor(dsn, application_name, self._drop_writes)
         self._writes: dict[StatementState, tuple[float, asyncpg.Connection]] = {}
         self._check: asyncio.TimerHandle | None = None
+        self._releases: set[asyncio.Task[None]] = set()
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -111,7 +112,7 @@ class Database:
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that only read, without a transaction."""
         try:
-            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+            async with self._acquired() as connection:
                 if self._tracing is None:
                     yield connection
                 else:
@@ -123,6 +124,34 @@ class Database:
             if isinstance(error, ValueError):  # an argument of the wrong type: an internal error
                 raise
             raise DatabaseUnavailable from error
+
+    @asynccontextmanager
+    async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
+        connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        try:
+            yield connection
+        except BaseException:
+            await self._release_after_error(connection)
+            raise
+        await self._pool.release(connection)
+
+    async def _release_after_error(self, connection: asyncpg.Connection) -> None:
+        """Return a connection to the pool, in a task of its own whose error is ignored.
+
+        A cancelled statement may still run, and asyncpg waits for its end. That fails if the
+        database is frozen: asyncpg then terminates the connection and raises an error. If the
+        caller is cancelled in the meantime, nobody would retrieve that error from asyncpg's task,
+        and asyncio would log it.
+        """
+        task = asyncio.ensure_future(self._pool.release(connection))
+        self._releases.add(task)
+        task.add_done_callback(self._released)
+        await asyncio.wait((task,))
+
+    def _released(self, task: "asyncio.Task[None]") -> None:
+        self._releases.discard(task)
+        if not task.cancelled():
+            task.exception()
 
     @asynccontextmanager
     async def writer(self) -> AsyncIterator[asyncpg.Connection]:
