@@ -1,10 +1,13 @@
 """The faults: each breaks something and repairs it while requests continue."""
 
 import asyncio
+import os
+import shutil
 import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tools.chaos.pgbouncer import is_installed
 from tools.chaos.region import REPLICAS, Region
 
 Injection = Callable[[Region, float], Awaitable[bool]]
@@ -18,6 +21,11 @@ DEADLINE_SECONDS = 10.0
 OBSERVATION_SECONDS = 0.5
 LONG_SECONDS = DEADLINE_SECONDS + 5.0
 """Long enough for calls to fail at their deadline and to be repeated."""
+UNREAD_SECONDS = 25.0
+"""Long enough for the output of a busy process to fill its pipe."""
+POOLER_SECONDS = 3.0
+FEW_DESCRIPTORS, MANY_DESCRIPTORS = 128, 10_000
+CLIENTS = 300
 
 
 @dataclass(frozen=True)
@@ -143,6 +151,49 @@ async def _roll(region: Region, _: float) -> bool:
     return True
 
 
+async def _leave_output_unread(region: Region, seconds: float) -> bool:
+    """Read the output of one replica of each service no more, as a hung log collector does."""
+    unread = [replicas[0] for replicas in (region.gateways, region.usersvc, region.keysvc)]
+    region.read_output(unread, reads=False)
+    await asyncio.sleep(seconds)
+    region.read_output(unread, reads=True)
+    return True
+
+
+async def _freeze_replicas(region: Region, seconds: float) -> bool:
+    """Stop one replica of each service: its connections stay open and nothing responds."""
+    frozen = [region.usersvc[0], region.keysvc[0]]
+    for number, pause in ((signal.SIGSTOP, seconds), (signal.SIGCONT, 0.0)):
+        for child in frozen:
+            assert child.pid is not None
+            os.killpg(child.pid, number)
+        await asyncio.sleep(pause)
+    return True
+
+
+async def _kill_database_behind_pooler(region: Region, _: float) -> bool:
+    if not is_installed():
+        return False
+    await region.connect_through_pooler(region.disk.parent)
+    return await _kill_database(region, POOLER_SECONDS)
+
+
+async def _connect_many_clients(region: Region, seconds: float) -> bool:
+    """Hold many connections to gateways that start with few file descriptors."""
+    if shutil.which("prlimit") is None:
+        return False
+    await region.limit_descriptors(FEW_DESCRIPTORS, MANY_DESCRIPTORS)
+    writers = [
+        (await asyncio.open_connection("127.0.0.1", gateway.port))[1]
+        for gateway in region.gateways
+        for _ in range(CLIENTS)
+    ]
+    await asyncio.sleep(seconds)
+    for writer in writers:
+        writer.close()
+    return True
+
+
 FAULTS = (
     Fault("usersvc killed, both replicas", _kill_usersvc),
     Fault("keysvc killed, both replicas", _kill_keysvc),
@@ -166,5 +217,26 @@ FAULTS = (
         _promote_standby_that_was_cut_off,
         min_seconds=DEADLINE_SECONDS * 3.0,
     ),
+    Fault(
+        "output of one replica of each unread",
+        _leave_output_unread,
+        must_not_fail=True,
+        min_seconds=UNREAD_SECONDS,
+        recovery=0.0,
+    ),
+    Fault(
+        "one usersvc and one keysvc frozen",
+        _freeze_replicas,
+        min_seconds=LONG_SECONDS,
+        recovery=DEADLINE_SECONDS,
+    ),
+    Fault(
+        "gateways with 128 descriptors, 300 clients",
+        _connect_many_clients,
+        must_not_fail=True,
+        recovery=0.0,
+    ),
     Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
+    # The last one: the services stay behind the pooler.
+    Fault("PostgreSQL killed behind PgBouncer", _kill_database_behind_pooler),
 )

@@ -6,8 +6,8 @@ import os
 import signal
 import subprocess
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, replace
+from contextlib import ExitStack, asynccontextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import psutil
@@ -19,6 +19,7 @@ from deploy.local.processes.child import Child
 from deploy.local.processes.programs import Programs
 from deploy.local.region import US, RegionPaths
 from deploy.local.setup.first_key import valid_token
+from tools.chaos.pgbouncer import manifest_parameters, running_pgbouncer
 from tools.chaos.proxy import Proxy
 from tools.chaos.standby import ReplicatedCluster
 
@@ -43,6 +44,7 @@ class Region:
     balanced: list[Child]
     replicated: ReplicatedCluster
     """The database, and a standby that is not started yet."""
+    cleanup: ExitStack = field(default_factory=ExitStack)
 
     @property
     def processes(self) -> list[Child]:
@@ -65,7 +67,11 @@ class Region:
 
     async def roll(self) -> None:
         """Restart all replicas one after the other, as a rolling update does."""
-        for child in self.processes:
+        await self.roll_out(self.processes)
+
+    async def roll_out(self, children: Sequence[Child]) -> None:
+        """Restart some processes one after the other, with their current programs."""
+        for child in children:
             if child in self.gateways:
                 self.balanced.remove(child)
                 await asyncio.sleep(BALANCER_DELAY_SECONDS)
@@ -78,6 +84,36 @@ class Region:
         serve = () if child in self.gateways else ("serve",)
         await child.stop(force)
         await child.start(*serve)
+
+    def read_output(self, children: Sequence[Child], *, reads: bool) -> None:
+        """Stop reading the standard output of processes, or continue."""
+        for child in children:
+            pipe = child._process._transport.get_pipe_transport(1)  # type: ignore[union-attr]
+            if reads:
+                pipe.resume_reading()
+            else:
+                pipe.pause_reading()
+
+    async def connect_through_pooler(self, folder: Path) -> None:
+        """Restart the services behind a PgBouncer with the parameters of the manifests."""
+        for name, children in (("usersvc", self.usersvc), ("keysvc", self.keysvc)):
+            program = children[0].program
+            variable = f"{name.upper()}_DATABASE"
+            url = program.environment[f"{variable}_URL"]
+            pooler = running_pgbouncer(folder / name, [url], manifest_parameters(name))
+            (pooled,) = self.cleanup.enter_context(pooler)
+            changed = {f"{variable}_URL": pooled, f"{variable}_LISTEN_URL": url}
+            for child in children:
+                environment = {**child.program.environment, **changed}
+                child.program = replace(child.program, environment=environment)
+            await self.roll_out(children)
+
+    async def limit_descriptors(self, descriptors: int, hard: int) -> None:
+        """Restart the gateways with few file descriptors, which they may raise to `hard`."""
+        limit = ("prlimit", f"--nofile={descriptors}:{hard}")
+        for child in self.gateways:
+            child.program = replace(child.program, command=(*limit, *child.program.command))
+        await self.roll_out(self.gateways)
 
     def freeze(self, signal_number: int) -> None:
         """Send SIGSTOP or SIGCONT to every process of the database server."""
@@ -132,6 +168,7 @@ async def running_region(folder: Path) -> AsyncIterator[Region]:
                 await proxy.stop()
             await asyncio.gather(*(each.stop(asyncio.Event()) for each in region.processes))
             region.replicated.standby.stop()
+            region.cleanup.close()
         cluster.stop()
         if mounted:
             await asyncio.to_thread(subprocess.run, ["umount", str(disk)], check=False)

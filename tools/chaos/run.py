@@ -68,7 +68,7 @@ class Outcome:
     def row(self) -> str:
         """The row of the table that HEADER begins."""
         if not self.injected:
-            return f"{self.fault.name:<43} skipped: a file system cannot be mounted here"
+            return f"{self.fault.name:<43} skipped: not possible on this machine"
         errors = self.counts.retryable_errors + Counter({SLOW: self.counts.slow})
         wrong = self.counts.wrong + self.audit.wrong
         return (
