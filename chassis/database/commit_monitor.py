@@ -60,6 +60,7 @@ class CommitMonitor:
             server_settings={"application_name": f"{application_name}-monitor"},
         )
         self._is_stalled = False
+        self._waiting_since: datetime | None = None
         self._following: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
@@ -85,7 +86,7 @@ class CommitMonitor:
     async def _follow(self) -> None:
         try:
             await self._update()
-            while self._is_stalled:
+            while self._waiting_since is not None:
                 await asyncio.sleep(POLL_SECONDS)
                 await self._update()
         finally:
@@ -93,10 +94,14 @@ class CommitMonitor:
 
     async def _update(self) -> None:
         with suppress(*_UNKNOWN):  # the last state remains
-            is_stalled = (await self._read()).is_stalled
+            activity = await self._read()
+            # Seen twice: a statement that executes for long also waits briefly at its end.
+            waits_still = activity.waiting_since == self._waiting_since
+            is_stalled = activity.is_stalled and (self._is_stalled or waits_still)
             if is_stalled and not self._is_stalled:
                 self._drop_writes()
             self._is_stalled = is_stalled
+            self._waiting_since = activity.waiting_since if activity.is_stalled else None
 
     async def wait_for_end(self) -> None:
         """Wait until each statement that was dropped before has ended or is in its commit.

@@ -1,8 +1,8 @@
 """A pool of connections to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator, Mapping
-from contextlib import asynccontextmanager, contextmanager, suppress
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager, suppress
 from typing import Final
 
 import asyncpg
@@ -102,6 +102,11 @@ class Database:
             by_state,
         )
         metrics.gauge("db_client_connection_max", "Size limit of the pool.", pool.get_max_size)
+        metrics.gauge(
+            "db_writes_stalled",
+            "1 while writes are refused, because commits wait for the synchronous standby.",
+            lambda: self.is_stalled,
+        )
 
     @property
     def is_stalled(self) -> bool:
@@ -166,9 +171,11 @@ class Database:
             async with self.connection() as connection:
                 self._refuse_if_stalled()
                 state = connection.state
-                state.was_unconfirmed = False
-                with self._in_progress(state, connection):
+                self._begin(state, connection)
+                try:
                     yield connection
+                finally:
+                    del self._writes[state]
         except (Exception, asyncio.CancelledError) as error:
             if state is not None and state.was_dropped:
                 await self._monitor.wait_for_end()
@@ -195,17 +202,13 @@ class Database:
         if self._monitor.is_stalled:
             raise WritesStalled
 
-    @contextmanager
-    def _in_progress(self, state: StatementState, connection: asyncpg.Connection) -> Iterator[None]:
-        """Observe how long the write takes."""
+    def _begin(self, state: StatementState, connection: asyncpg.Connection) -> None:
+        """Observe how long a write takes."""
         loop = asyncio.get_running_loop()
+        state.was_unconfirmed = False
         self._writes[state] = loop.time(), connection
         if self._check is None:
             self._check = loop.call_later(CHECK_SECONDS, self._check_oldest)
-        try:
-            yield
-        finally:
-            del self._writes[state]
 
     def _check_oldest(self) -> None:
         """Ask PostgreSQL for the reason if a write takes long."""
