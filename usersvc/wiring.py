@@ -114,7 +114,7 @@ async def serve(
         tasks.start("schema changes", lambda: schemas.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
         tasks.start(
-            "retention", lambda: run_retention(retention_steps, clock, log, stop), drain_event=stop
+            "retention", lambda: run_retention(retention_steps, log, stop), drain_event=stop
         )
         await server.run(stop)
 

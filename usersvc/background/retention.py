@@ -2,10 +2,8 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping
-from datetime import datetime
 from typing import Final, TypeAlias
 
-from chassis.clock import Clock
 from chassis.concurrency.waiting import wait_for_event
 from chassis.errors import DatabaseUnavailable
 from chassis.observability.log import Logger
@@ -14,13 +12,16 @@ INTERVAL_SECONDS: Final = 60.0
 BATCHES: Final = 50
 """The most batches of one step in a pass. Further expired rows wait for the next pass."""
 
-Step: TypeAlias = Callable[[datetime], Awaitable[int]]
-"""Deletes a batch of expired rows. Returns the number deleted, 0 when none is left."""
+Step: TypeAlias = Callable[[], Awaitable[int]]
+"""Deletes a batch of expired rows. Returns the number deleted, 0 when none is left.
+
+The statements compare with the clock of the database, because rows are deleted for all replicas,
+and the clock of one replica may be wrong.
+"""
 
 
 async def run_retention(
     steps: Mapping[str, Step],
-    clock: Clock,
     log: Logger,
     stop: asyncio.Event,
     interval_seconds: float = INTERVAL_SECONDS,
@@ -34,7 +35,7 @@ async def run_retention(
         errors: list[Exception] = []
         for name, step in steps.items():
             try:
-                await run_step(step, clock)
+                await run_step(step)
             except DatabaseUnavailable as error:
                 log.warning(
                     "retention failed", target=name, error_type=type(error.__cause__).__name__
@@ -46,8 +47,8 @@ async def run_retention(
             raise ExceptionGroup("retention failed", errors)
 
 
-async def run_step(step: Step, clock: Clock) -> None:
+async def run_step(step: Step) -> None:
     """Run one step until no expired row is left, at most BATCHES times."""
     for _ in range(BATCHES):
-        if not await step(clock()):
+        if not await step():
             return

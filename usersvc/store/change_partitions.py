@@ -6,7 +6,6 @@ decides, because the clock of one replica may be wrong.
 """
 
 from contextlib import suppress
-from datetime import datetime
 from typing import Final
 
 import asyncpg
@@ -23,7 +22,7 @@ class ChangePartitions:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def maintain(self, _: datetime) -> int:
+    async def maintain(self) -> int:
         """Create the partitions of this week and the next, and drop those that have expired.
 
         Returns the number of dropped partitions and deleted rows. Returns 0 while another replica

@@ -27,13 +27,13 @@ class CreateRequestStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def delete_expired(self, now: datetime) -> int:
+    async def delete_expired(self) -> int:
         """Delete the expired requests. Returns the number deleted."""
-        organization_id, deleted, before = _BEFORE_ALL, 0, now - RETENTION
+        organization_id, deleted = _BEFORE_ALL, 0
         async with self._database.writer() as db:
             while organization_id := await db.fetchval(_NEXT_ORGANIZATION, organization_id):
                 while count := await db.fetchval(
-                    _DELETE_EXPIRED, organization_id, before, BATCH_ROWS
+                    _DELETE_EXPIRED, organization_id, RETENTION, BATCH_ROWS
                 ):
                     deleted += count
         return deleted
@@ -89,7 +89,8 @@ _DELETE_EXPIRED: Final = """
         DELETE FROM create_requests
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM create_requests
-                                 WHERE organization_id = $1 AND create_time < $2
+                                 WHERE organization_id = $1
+                                   AND create_time < now() - $2::interval
                                  LIMIT $3))
         RETURNING request_id
     )

@@ -29,11 +29,11 @@ class DeletedIdentityStore:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def delete_expired(self, now: datetime) -> int:
+    async def delete_expired(self) -> int:
         """Delete a batch of expired rows. Returns the number deleted."""
         async with self._database.writer() as db:
             deleted: int = await db.fetchval(
-                _DELETE_EXPIRED, now - sessions.DELETED_IDENTITY_RETENTION, BATCH_ROWS
+                _DELETE_EXPIRED, sessions.DELETED_IDENTITY_RETENTION, BATCH_ROWS
             )
         return deleted
 
@@ -159,7 +159,7 @@ _DELETE_EXPIRED: Final = """
         DELETE FROM deleted_identities
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM deleted_identities
-                                 WHERE delete_time <= $1
+                                 WHERE delete_time <= now() - $1::interval
                                  ORDER BY delete_time
                                  LIMIT $2
                                    FOR UPDATE SKIP LOCKED))

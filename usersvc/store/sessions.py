@@ -5,7 +5,7 @@ a user before a session or link, as deletion and deactivation do, to avoid deadl
 """
 
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any, Final
 from uuid import UUID
 
@@ -35,6 +35,8 @@ from usersvc.store.rows.user import COLUMNS
 Row = Any  # asyncpg is untyped
 BATCH_ROWS: Final = 1_000
 _ATTEMPTS: Final = 3
+_AT_ONCE: Final = timedelta(0)
+"""Expired sessions and links are not kept."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -172,14 +174,14 @@ class SessionStore:
             row = await db.fetchrow(_SELECT_SAME_NAME, organization_id, user_name)
         return None if row is None else user_rows.user(row)
 
-    async def delete_expired(self, now: datetime) -> int:
+    async def delete_expired(self) -> int:
         """Delete a batch of expired rows of each table. Returns the number deleted."""
         async with self._database.writer() as db:
             deleted = [
-                await db.fetchval(_DELETE_EXPIRED_SESSIONS, now, BATCH_ROWS),
-                await db.fetchval(_DELETE_EXPIRED_LINKS, now, BATCH_ROWS),
+                await db.fetchval(_DELETE_EXPIRED_SESSIONS, _AT_ONCE, BATCH_ROWS),
+                await db.fetchval(_DELETE_EXPIRED_LINKS, _AT_ONCE, BATCH_ROWS),
                 await db.fetchval(
-                    _DELETE_EXPIRED_ASSERTIONS, now - sessions.ASSERTION_RETENTION, BATCH_ROWS
+                    _DELETE_EXPIRED_ASSERTIONS, sessions.ASSERTION_RETENTION, BATCH_ROWS
                 ),
             ]
         return sum(deleted)
@@ -377,7 +379,7 @@ _DELETE_EXPIRED_SESSIONS: Final = """
         DELETE FROM sessions
          WHERE ctid = ANY(ARRAY(SELECT ctid
                                   FROM sessions
-                                 WHERE expire_time <= $1
+                                 WHERE expire_time <= now() - $1::interval
                                  ORDER BY expire_time
                                  LIMIT $2
                                    FOR UPDATE SKIP LOCKED))

@@ -3,6 +3,7 @@
 import asyncio
 from uuid import uuid4
 
+import asyncpg
 import pytest
 import structlog
 from cloudacademy.errors.v1.errors_pb2 import Reason
@@ -10,8 +11,9 @@ from cloudacademy.users.v1 import groups_pb2, users_pb2
 from grpc import StatusCode
 from structlog.testing import LogCapture
 
-from chassis.clock import Clock
 from chassis.database.pool import Database
+from tests.support.clocks import StoppedClock
+from tests.support.usersvc.database_clock import database_time
 from tests.support.usersvc.group_calls import (
     delete_group,
     group_not_found,
@@ -197,45 +199,46 @@ def steps(database: Database) -> dict[str, Step]:
     return {"create requests": CreateRequestStore(database).delete_expired}
 
 
-async def delete_expired(users_url: str, clock: Clock) -> int:
-    async with Database(users_url, "test") as database:
-        return await CreateRequestStore(database).delete_expired(clock())
+async def delete_expired(users_url: str, db: asyncpg.Connection, clock: StoppedClock) -> int:
+    async with (
+        Database(users_url, "test") as database,
+        database_time(db, clock.now, {"create_requests": "create_time"}),
+    ):
+        return await CreateRequestStore(database).delete_expired()
 
 
-async def test_request_ids_are_kept_for_a_day(users, users_url, clock, requests):
-    clock.advance(hours=24)
-    assert await delete_expired(users_url, clock) == 0
+async def test_request_ids_are_kept_for_a_day(users, users_url, db, clock, requests):
+    clock.advance(hours=24, minutes=-1)
+    assert await delete_expired(users_url, db, clock) == 0
     for request in requests:
         assert (await users.CreateUser(request)).user.user_name == "ann"
 
 
 async def test_expired_request_ids_are_deleted_in_every_organization(
-    users, users_url, clock, requests
+    users, users_url, db, clock, requests
 ):
     clock.advance(hours=24, seconds=1)
-    assert await delete_expired(users_url, clock) == 2
+    assert await delete_expired(users_url, db, clock) == 2
     for request in requests:
         with refused(Reason.REASON_USER_NAME_TAKEN, StatusCode.ALREADY_EXISTS, user_name="ann"):
             await users.CreateUser(request)
 
 
-async def test_expired_requests_are_deleted_until_the_process_stops(
-    users, users_url, clock, requests, db
-):
-    clock.advance(hours=25)
+async def test_expired_requests_are_deleted_until_the_process_stops(users_url, requests, db):
+    await db.execute("UPDATE create_requests SET create_time = now() - interval '25 hours'")
     stop, log = asyncio.Event(), structlog.wrap_logger(structlog.ReturnLogger())
     async with Database(users_url, "test") as database:
-        task = asyncio.create_task(run_retention(steps(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(run_retention(steps(database), log, stop, 0.01))
         await eventually(lambda: db.fetchval("SELECT NOT EXISTS (SELECT FROM create_requests)"))
         stop.set()
         await task
 
 
-async def test_retention_continues_after_database_failure(clock):
+async def test_retention_continues_after_database_failure():
     stop, capture = asyncio.Event(), LogCapture()
     log = structlog.wrap_logger(None, processors=[capture])
     async with Database("postgresql://x:y@127.0.0.1:1/z", "test") as database:
-        task = asyncio.create_task(run_retention(steps(database), clock, log, stop, 0.01))
+        task = asyncio.create_task(run_retention(steps(database), log, stop, 0.01))
         await eventually(lambda: len(capture.entries) >= 2)
         stop.set()
         await task

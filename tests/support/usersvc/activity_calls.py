@@ -1,6 +1,6 @@
 """Short forms of the calls of the ActivityService."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 
 from cloudacademy.users.v1 import activity_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity
@@ -25,7 +25,7 @@ async def list_activities(stub, organization_id: str = ACME, **fields: object) -
 async def roll_up(users_url: str) -> None:
     """Roll up all entries of the log, as a background task does."""
     async with Database(users_url, "test") as database:
-        while await ActivityRollup(database).roll_up(datetime.now(UTC)):
+        while await ActivityRollup(database).roll_up():
             pass
 
 

@@ -1,7 +1,7 @@
 """Refused requests: recorded, and deleted when they are too old or too many."""
 
 from collections.abc import Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final, NamedTuple
 from uuid import UUID
 
@@ -28,7 +28,7 @@ class RefusalStore:
         async with self._database.writer() as db:
             await db.executemany(_RECORD, rows)
 
-    async def delete_expired(self, now: datetime) -> int:
+    async def delete_expired(self, retention: timedelta = RETENTION) -> int:
         """Delete some refusals that are too old or too many. Returns the number deleted.
 
         Returns 0 while another replica does the same.
@@ -36,7 +36,7 @@ class RefusalStore:
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
                 return 0
-            deleted: int = await db.fetchval(_TRIM_OLD, now - RETENTION, TRIM_ROWS)
+            deleted: int = await db.fetchval(_TRIM_OLD, retention, TRIM_ROWS)
             checked, latest = await db.fetchrow(_UNCHECKED, CHECK_ROWS)
             if latest is not None:
                 deleted += await db.fetchval(_TRIM_EXCESS, checked, latest, MAX_REFUSALS)
@@ -135,10 +135,10 @@ _TRIM_OLD: Final = """
         DELETE FROM refusals
          WHERE number IN (SELECT number
                             FROM refusals
-                           WHERE number < (SELECT change_number_at($1))
+                           WHERE number < (SELECT change_number_at(now() - $1::interval))
                            ORDER BY number
                            LIMIT $2)
-           AND create_time < $1
+           AND create_time < now() - $1::interval
         RETURNING number
     )
     SELECT count(*) FROM deleted

@@ -5,7 +5,7 @@ transaction. So a crash repeats or loses nothing. Entries after the change horiz
 committed yet and are left for a later batch.
 """
 
-from datetime import datetime, timedelta
+from datetime import timedelta
 from typing import Final
 
 import asyncpg
@@ -34,7 +34,7 @@ class ActivityRollup:
     def __init__(self, database: Database) -> None:
         self._database = database
 
-    async def roll_up(self, _: datetime) -> int:
+    async def roll_up(self) -> int:
         """Add one batch. Returns the number of entries, 0 while another replica adds a batch."""
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
@@ -49,12 +49,12 @@ class ActivityRollup:
             await db.execute("UPDATE change_feed SET rolled_up = $1", last)
         return entries
 
-    async def delete_expired(self, now: datetime) -> int:
+    async def delete_expired(self, retention: timedelta = RETENTION) -> int:
         """Delete some counts and names of expired entries. Returns the number deleted."""
         async with self._database.writer() as db:
             deleted = [
-                await db.fetchval(_TRIM_COUNTS, now - RETENTION - _SPARE, TRIM_ROWS),
-                await db.fetchval(_TRIM_NAMES, now - RETENTION - NAME_ACCURACY, TRIM_ROWS),
+                await db.fetchval(_TRIM_COUNTS, retention + _SPARE, TRIM_ROWS),
+                await db.fetchval(_TRIM_NAMES, retention + NAME_ACCURACY, TRIM_ROWS),
             ]
         return sum(deleted)
 
@@ -161,7 +161,7 @@ _TRIM_COUNTS: Final = """
     WITH expired AS (
         SELECT organization_id, minutes, start_time
           FROM activity_counts
-         WHERE start_time < $1
+         WHERE start_time < now() - $1::interval
          LIMIT $2
     ), deleted AS (
         DELETE FROM activity_counts AS counts
@@ -177,14 +177,14 @@ _TRIM_NAMES: Final = """
     WITH expired AS (
         SELECT organization_id, resource_id, name
           FROM logged_names
-         WHERE last_number < (SELECT first_change_since($1))
+         WHERE last_number < (SELECT first_change_since(now() - $1::interval))
          LIMIT $2
     ), deleted AS (
         DELETE FROM logged_names AS logged
          USING expired
          WHERE logged.organization_id = expired.organization_id
            AND logged.resource_id = expired.resource_id AND logged.name = expired.name
-           AND logged.last_number < (SELECT first_change_since($1))
+           AND logged.last_number < (SELECT first_change_since(now() - $1::interval))
         RETURNING logged.name
     )
     SELECT count(*) FROM deleted

@@ -17,6 +17,7 @@ from tests.support.usersvc.activity_calls import (
     roll_up,
     to_timestamp,
 )
+from tests.support.usersvc.database_clock import retention_at
 from tests.support.usersvc.entry_numbers import number_by_create_time
 from tests.support.usersvc.group_calls import change_members, create_group
 from tests.support.usersvc.user_calls import (
@@ -409,8 +410,8 @@ async def test_retention_deletes_old_refusals_and_the_oldest_over_limit(
 
     async with Database(users_url, "test") as database:
         store = RefusalStore(database)
-        assert await store.delete_expired(clock.now + timedelta(days=26)) == 3
-        assert await store.delete_expired(clock.now) == 0
+        assert await store.delete_expired(retention_at(clock.now + timedelta(days=26))) == 3
+        assert await store.delete_expired() == 0
 
     assert [each.request_id for each in await list_activities(activities)] == ["4", "3"]
     assert len(await list_activities(activities, GLOBEX)) == 1

@@ -23,6 +23,7 @@ from tests.support.usersvc.activity_calls import (
     roll_up,
     to_timestamp,
 )
+from tests.support.usersvc.database_clock import retention_at
 from tests.support.usersvc.entry_numbers import number_by_create_time
 from tests.support.usersvc.locks import wait_for_lock_waiters
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, refused, update
@@ -111,7 +112,7 @@ async def test_counts_stay_equal_while_entries_are_rolled_up(log, database, monk
     rollup = ActivityRollup(database)
     seen = [(await counts(log.activities), await cycles(log.activities))]
 
-    while await rollup.roll_up(log.clock.now):
+    while await rollup.roll_up():
         seen.append((await counts(log.activities), await cycles(log.activities)))
 
     assert len(seen) > 1
@@ -122,7 +123,7 @@ async def test_concurrent_rollups_count_every_entry_once(log, database, db, monk
     monkeypatch.setattr(f"{ROLLUP}.BATCH_ENTRIES", 1)
     await write_some(log)
     rollups = [ActivityRollup(database) for _ in range(4)]
-    while any(await asyncio.gather(*(each.roll_up(log.clock.now) for each in rollups))):
+    while any(await asyncio.gather(*(each.roll_up() for each in rollups))):
         pass
 
     assert (await counts(log.activities), await cycles(log.activities)) == (HOURS, CYCLES)
@@ -133,7 +134,7 @@ async def test_rollup_that_fails_is_repeated_without_counting_twice(log, users_u
     await write_some(log)
     await db.execute("ALTER TABLE logged_names RENAME TO lost")
     with pytest.raises(asyncpg.UndefinedTableError):
-        await ActivityRollup(database).roll_up(log.clock.now)
+        await ActivityRollup(database).roll_up()
     await db.execute("ALTER TABLE lost RENAME TO logged_names")
 
     await roll_up(users_url)
@@ -197,7 +198,7 @@ async def test_rollup_adds_no_name_of_a_user_who_is_being_deleted(
     ann = await create(users, "ann@corp.test")
     async with db.transaction():
         await db.execute("DELETE FROM users WHERE user_id = $1", ann.id)
-        adding = asyncio.create_task(ActivityRollup(database).roll_up(clock.now))
+        adding = asyncio.create_task(ActivityRollup(database).roll_up())
         await wait_for_lock_waiters(users_url, 1)
     await adding
 
@@ -219,10 +220,11 @@ async def test_trim_deletes_counts_and_names_after_retention(log, users_url, dat
             )
         ]
 
-    assert (await left(), await rollup.delete_expired(log.clock.now)) == ([4, 3, 3], 0)
-    await rollup.delete_expired(log.clock.now + timedelta(days=29))
+    now = log.clock.now
+    assert (await left(), await rollup.delete_expired(retention_at(now))) == ([4, 3, 3], 0)
+    await rollup.delete_expired(retention_at(now + timedelta(days=29)))
     assert await left() == [4, 3, 3]
-    await rollup.delete_expired(datetime.now(UTC) + timedelta(days=50))
+    await rollup.delete_expired(retention_at(datetime.now(UTC) + timedelta(days=50)))
     assert await left() == [0, 0, 0]
 
 
@@ -261,7 +263,7 @@ async def test_entries_with_an_action_are_listed_while_they_are_rolled_up(
                 return seen
 
     assert await updated() == expected
-    while await rollup.roll_up(log.clock.now):
+    while await rollup.roll_up():
         assert await updated() == expected
 
 
@@ -313,12 +315,12 @@ async def test_trim_of_refusals_reads_only_organizations_with_new_ones(
     store = RefusalStore(database)
     for number in range(4):
         await record_refusal(activities, clock, request_id=str(number))
-    assert await store.delete_expired(clock.now) == 2
+    assert await store.delete_expired() == 2
     await db.execute("UPDATE refusals SET number = number - 1")  # not new: not read again
     monkeypatch.setattr("usersvc.store.activities.refusals.MAX_REFUSALS", 1)
-    assert await store.delete_expired(clock.now) == 0
+    assert await store.delete_expired() == 0
     await record_refusal(activities, clock, request_id="new")
-    assert await store.delete_expired(clock.now) == 2
+    assert await store.delete_expired() == 2
 
     assert [each.request_id for each in await list_activities(activities)] == ["new"]
 
@@ -332,7 +334,7 @@ async def test_refusals_are_trimmed_by_one_replica_at_a_time(
     other = await asyncpg.connect(users_url)
     async with other.transaction():
         await other.execute("SELECT pg_advisory_xact_lock(1919247989, 0)")  # "refu"
-        assert await RefusalStore(database).delete_expired(clock.now) == 0
+        assert await RefusalStore(database).delete_expired() == 0
     await other.close()
 
-    assert await RefusalStore(database).delete_expired(clock.now) == 2
+    assert await RefusalStore(database).delete_expired() == 2

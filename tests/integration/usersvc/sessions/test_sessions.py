@@ -13,6 +13,7 @@ from grpc import StatusCode
 from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
 from tests.support.rpc_outcomes import outcomes
+from tests.support.usersvc.database_clock import database_time
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
     create_link,
@@ -40,6 +41,8 @@ from usersvc.background import retention
 from usersvc.domain import session_token
 from usersvc.store import sessions as session_store
 from usersvc.store.sessions import SessionStore
+
+EXPIRE_TIMES = dict.fromkeys(("sessions", "sign_in_links", "taken_assertions"), "expire_time")
 
 
 async def test_link_starts_a_session_of_its_user(sessions, users, clock):
@@ -319,8 +322,11 @@ async def delete_expired(users_url, clock, db, monkeypatch):
 
     async def delete_expired(**by: float) -> list[int]:
         clock.advance(**by)
-        async with Database(users_url, "usersvc") as database:
-            await retention.run_step(SessionStore(database, Notifier()).delete_expired, clock)
+        async with (
+            Database(users_url, "usersvc") as database,
+            database_time(db, clock.now, EXPIRE_TIMES),
+        ):
+            await retention.run_step(SessionStore(database, Notifier()).delete_expired)
         return await count_rows(db)
 
     return delete_expired

@@ -12,6 +12,7 @@ from cloudacademy.users.v1 import users_pb2
 from chassis.database.pool import Database
 from chassis.rpc.status import from_rpc_error
 from tests.support.rpc_outcomes import outcomes
+from tests.support.usersvc.database_clock import database_time
 from tests.support.usersvc.session_calls import (
     OID_ANN,
     OID_OTHER,
@@ -177,17 +178,20 @@ async def test_deletion_is_remembered_for_90_days(
 
     async def delete_expired(**by: float) -> int:
         clock.advance(**by)
-        async with Database(users_url, "usersvc") as database:
-            await retention.run_step(DeletedIdentityStore(database).delete_expired, clock)
+        async with (
+            Database(users_url, "usersvc") as database,
+            database_time(db, clock.now, {"deleted_identities": "delete_time"}),
+        ):
+            await retention.run_step(DeletedIdentityStore(database).delete_expired)
         return len(await digests(db))
 
     for number in range(5):
         await delete(users, (await create(users, f"ann{number}")).id)
-    assert await delete_expired(days=90, seconds=-1) == 5
+    assert await delete_expired(days=90, minutes=-1) == 5
     with user_inactive():
         await sign_in_with_assertion(sessions, clock.now, email="ann0", create_missing=True)
     await delete(users, (await create(users, "ann1")).id)  # a second deletion restarts the period
-    clock.advance(seconds=1)
+    clock.advance(minutes=1)
     assert (
         await sign_in_with_assertion(sessions, clock.now, email="ann0", create_missing=True)
     ).created
