@@ -1,7 +1,9 @@
 """The settings of the gateway, from environment variables."""
 
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from hashlib import blake2s
 from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
@@ -70,11 +72,32 @@ class Settings:
         """The Tenant URL that customers of this region enter in Entra."""
         return self.tenant_urls[self.region]
 
+    def shared_digests(self) -> Mapping[str, str]:
+        """Digests of the settings that all gateways of a region must share, by their names.
+
+        They are published, so that different values are noticed. The digest of a secret cannot be
+        guessed, because a secret has SECRET_BYTES random bytes.
+        """
+        certificate = b""
+        with suppress(OSError):  # single sign-on reports a file that cannot be read
+            certificate = self.saml.certificate.read_bytes() if self.saml else b""
+        tenant_urls = ",".join(f"{name}={url}" for name, url in sorted(self.tenant_urls.items()))
+        return {
+            "cursor_secret": settings_digest(self.cursor_secret.hex()),
+            "saml_certificate": settings_digest(certificate.hex()),
+            "tenant_urls": settings_digest(tenant_urls),
+        }
+
     @property
     def public_url(self) -> str:
         """The public URL of this region, without a path."""
         parts = urlsplit(self.tenant_url)
         return f"{parts.scheme}://{parts.netloc}"
+
+
+def settings_digest(text: str) -> str:
+    """A short digest that shows whether two gateways have the same value of a setting."""
+    return blake2s(text.encode(), digest_size=6, person=b"settings").hexdigest()
 
 
 def read(variables: Mapping[str, str]) -> Settings:

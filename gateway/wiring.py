@@ -14,6 +14,7 @@ from chassis import process
 from chassis.clock import system_clock
 from chassis.concurrency.fair_semaphore import FairSemaphore
 from chassis.concurrency.supervisor import Supervisor
+from chassis.concurrency.waiting import work_until_event
 from chassis.observability import log
 from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
@@ -31,8 +32,16 @@ from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
 from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache, watch_keys
-from gateway.backend.client import UserClient, all_serving, batch_channel, key_channel, user_channel
+from gateway.backend.client import (
+    KEYSVC,
+    USERSVC,
+    UserClient,
+    batch_channel,
+    key_channel,
+    user_channel,
+)
 from gateway.backend.groups import GroupClient
+from gateway.backend.peers import Peer, Peers
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
 from gateway.http.body import BodyMemory
@@ -50,7 +59,7 @@ from gateway.openapi.document import document
 from gateway.openapi.page import page
 from gateway.portal.routes import portal, portal_routes
 from gateway.provisioning_log.writer import RefusalLog
-from gateway.settings import Settings
+from gateway.settings import Settings, settings_digest
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.provider import read_service_provider
 from gateway.sso.renderer import PageRenderer, form_action
@@ -69,24 +78,29 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
     async with (
         tracing("gateway") as traces,
         Supervisor(logger) as tasks,
-        user_channel(settings.usersvc, certificates, traces, tasks) as users,
-        key_channel(settings.keysvc, certificates, traces, tasks) as keys,
+        user_channel(
+            settings.usersvc, certificates, traces, tasks, region=settings.region
+        ) as users,
+        key_channel(settings.keysvc, certificates, traces, tasks, region=settings.region) as keys,
         AsyncExitStack() as exit_stack,
     ):
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
         exit_stack.callback(guards.worker.close)
+        peers = _peers(settings, channels, logger, metrics)
         assembly = Assembly(settings, channels, guards, exit_stack, logger)
-        app = assembly.application(metrics)
+        app = assembly.application(metrics, peers)
         tasks.observe(metrics)
         exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(
             app, logger, guards.connections, guards.early_rejector, heads=guards.heads, tasks=tasks
         )
+        await peers.attempt(certificates)
+        tasks.start("clock comparison", peers.run)
         async with _background_tasks(channels, guards, assembly.resource_types, logger, tasks):
             try:
                 await runner.listen(settings.listen)
-                await stop.wait()
+                await work_until_event(stop, peers.verify(certificates))
             finally:
                 logger.info("draining", limit_seconds=DRAIN_SECONDS)
                 await runner.cleanup()
@@ -100,6 +114,25 @@ def _with_allowed_connections(settings: Settings, log: Logger) -> Settings:
     if allowed < wanted:
         log.warning("connections limited", allowed=allowed, wanted=wanted)
     return replace(settings, max_connections=allowed)
+
+
+def _peers(settings: Settings, channels: "Channels", log: Logger, metrics: Metrics) -> Peers:
+    """The comparison with the services, and the published digests of the shared settings."""
+    digests = settings.shared_digests()
+    metrics.info("shared_settings", "Digests of settings that all gateways must share.", digests)
+    log.info("shared settings", **digests)
+    peers = Peers(
+        [
+            Peer(USERSVC, settings.usersvc, channels.users),
+            Peer(KEYSVC, settings.keysvc, channels.keys),
+        ],
+        settings.region,
+        settings_digest("".join(digests.values())),
+        clock=system_clock,
+        log=log,
+    )
+    peers.observe(metrics)
+    return peers
 
 
 @dataclass(frozen=True, slots=True)
@@ -180,7 +213,7 @@ class Assembly:
             SchemaClient(channels.users), settings.schema_cache_mib * 1024 * 1024
         )
 
-    def application(self, metrics: Metrics) -> web.Application:
+    def application(self, metrics: Metrics, peers: Peers) -> web.Application:
         """The HTTP application, with metrics and traces if they are enabled."""
         settings, channels = self._settings, self._channels
         resources = self._resources()
@@ -189,7 +222,7 @@ class Assembly:
         types = [each.resource_type for each in resources.values()]
         app = application(
             self._scim(table),
-            lambda: all_serving(channels.users, channels.keys),
+            lambda: peers.is_ready,
             [
                 page(document(table.routes(), types, settings.tenant_url)),
                 *routes(self._single_sign_on(), self._sso_renderer, self._guards.pages, self._log),

@@ -6,8 +6,6 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
 import orjson
 from google.protobuf.json_format import MessageToDict
@@ -17,6 +15,7 @@ from chassis import process
 from chassis.clock import system_clock
 from chassis.config.settings import SettingsError
 from chassis.database import migrations
+from chassis.database.identity import Owner
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from chassis.observability.log import configure
@@ -29,20 +28,20 @@ from keysvc.store.erasure import ErasureStore
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
-from keysvc.wiring import NAME, serve
-
-MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
+from keysvc.wiring import MIGRATIONS, NAME, serve
 
 
 async def migrate(settings: Settings) -> dict[str, object]:
     """Apply the missing migrations."""
-    applied = await migrations.apply(settings.database_url, migrations.read(MIGRATIONS))
+    owner, all_migrations = Owner(NAME, settings.region), migrations.read(MIGRATIONS)
+    applied = await migrations.apply(settings.database_url, all_migrations, owner)
     return {"applied": [migration.name for migration in applied]}
 
 
 async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
     """Run a command for operators."""
     async with Database(settings.database_url, f"{NAME}-operator", pool_size=1) as database:
+        await database.identify(Owner(NAME, settings.region), migrations.read(MIGRATIONS))
         context = CommandContext(
             OrganizationStore(database),
             KeyStore(database),

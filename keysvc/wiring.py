@@ -4,18 +4,25 @@ import asyncio
 import secrets
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from pathlib import Path
 from typing import Final
 
 from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.peers.v1 import peers_pb2_grpc
 
 from chassis.clock import Clock, system_clock
 from chassis.concurrency.supervisor import Supervisor
+from chassis.database import migrations
+from chassis.database.clock_monitor import ClockMonitor
+from chassis.database.identity import Owner
 from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
+from chassis.database.verification import Verification
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import tracing
 from chassis.process import Stop
+from chassis.rpc.channel import accepts_calls
 from chassis.rpc.server import Server
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain.key_token import RandomBytes
@@ -25,6 +32,7 @@ from keysvc.rpc.authorization import CALLERS
 from keysvc.rpc.integrations import IntegrationServicer
 from keysvc.rpc.keys import KeyServicer
 from keysvc.rpc.organizations import OrganizationServicer
+from keysvc.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from keysvc.rpc.sso import SsoServicer
 from keysvc.settings import Settings
 from keysvc.store.audit import AuditStore
@@ -35,6 +43,7 @@ from keysvc.store.sso import SsoStore
 
 NAME: Final = "keysvc"
 HEARTBEAT_SECONDS: Final = 0.2  # the contract says 0.25; the rest is for the statement
+MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 
 
 async def serve(
@@ -47,9 +56,14 @@ async def serve(
     """Serve until `stop` is set."""
     async with (
         tracing(NAME) as process_tracing,
-        Database(settings.database_url, NAME, tracing=process_tracing) as database,
         Database(
-            settings.listen_url or settings.database_url, f"{NAME}-changes", pool_size=1
+            settings.database_url, NAME, tracing=process_tracing, must_be_verified=True
+        ) as database,
+        Database(
+            settings.listen_url or settings.database_url,
+            f"{NAME}-changes",
+            pool_size=1,
+            must_be_verified=True,
         ) as listening,
         Supervisor(log) as tasks,
     ):
@@ -57,21 +71,24 @@ async def serve(
         keys = KeyStore(database)
         changes = NotificationFeed(listening, CHANNEL, HEARTBEAT_SECONDS, log)
         uses = KeyUses(keys, log)
-
-        async def ready() -> bool:
-            return changes.is_listening and await database.is_available()
-
+        clocks = ClockMonitor(database, clock, log)
+        verification = Verification(
+            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, listening
+        )
         server = Server(
             settings.server,
             CALLERS,
-            ready,
             log,
             tasks,
+            prepare=lambda: _prepare(verification, clocks),
+            in_service=lambda: clocks.in_service,
+            accepts_calls_name=accepts_calls(NAME, settings.region),
             metrics=metrics,
             tracing=process_tracing,
             logged_fields=("organization_id",),
+            unlogged_methods=UNLOGGED_METHODS,
         )
-        for each in (database, tasks, uses):
+        for each in (database, tasks, uses, clocks):
             each.observe(metrics)
         metrics.gauge("key_watch_streams", "Open WatchKeys streams.", lambda: changes.streams)
         servicer = KeyServicer(
@@ -79,8 +96,17 @@ async def serve(
         )
         keys_pb2_grpc.add_KeyServiceServicer_to_server(servicer, server.grpc)
         _add_services(server, database, settings.region, clock)
+        tasks.start("clock comparison", clocks.run)
         async with _background_tasks(tasks, changes, uses, stop):
             await server.run(stop)
+
+
+async def _prepare(verification: Verification, clocks: ClockMonitor) -> bool:
+    """Verify the databases, and compare the clocks. Returns False while a database is missing."""
+    if not await verification.attempt():
+        return False
+    await clocks.measure()
+    return True
 
 
 def _add_services(server: Server, database: Database, region: Region, clock: Clock) -> None:
@@ -92,6 +118,8 @@ def _add_services(server: Server, database: Database, region: Region, clock: Clo
     keys_pb2_grpc.add_IntegrationServiceServicer_to_server(integrations, server.grpc)
     sso = SsoServicer(SsoStore(database), clock)
     sso_pb2_grpc.add_SsoServiceServicer_to_server(sso, server.grpc)
+    peers = PeerServicer(NAME, region, clock)
+    peers_pb2_grpc.add_PeerServiceServicer_to_server(peers, server.grpc)
     audit = AuditServicer(AuditStore(database))
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server.grpc)
 

@@ -6,8 +6,6 @@ import os
 import secrets
 import sys
 from collections.abc import Sequence
-from pathlib import Path
-from typing import Final
 
 import orjson
 
@@ -15,6 +13,7 @@ from chassis.clock import system_clock
 from chassis.concurrency.notifier import Notifier
 from chassis.config.settings import SettingsError
 from chassis.database import migrations
+from chassis.database.identity import Owner
 from chassis.database.pool import Database
 from chassis.errors import Refusal
 from chassis.observability import log
@@ -25,20 +24,20 @@ from usersvc.commands import COMMANDS, CommandContext
 from usersvc.store.changes import ChangeStore
 from usersvc.store.erasure import ErasureStore
 from usersvc.store.sessions import SessionStore
-from usersvc.wiring import NAME, serve
-
-MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
+from usersvc.wiring import MIGRATIONS, NAME, serve
 
 
-async def migrate(database_url: str) -> None:
+async def migrate(database_url: str, region: str) -> None:
     """Apply the migrations that the database lacks, and print the name of each."""
-    for migration in await migrations.apply(database_url, migrations.read(MIGRATIONS)):
+    owner, all_migrations = Owner(NAME, region), migrations.read(MIGRATIONS)
+    for migration in await migrations.apply(database_url, all_migrations, owner):
         print(f"applied {migration.name}")
 
 
-async def run_command(database_url: str, arguments: argparse.Namespace) -> None:
+async def run_command(config: settings.Settings, arguments: argparse.Namespace) -> None:
     """Run an operator's command on the database and print its result as JSON."""
-    async with Database(database_url, "usersvc-operator", pool_size=1) as database:
+    async with Database(config.database_url, "usersvc-operator", pool_size=1) as database:
+        await database.identify(Owner(NAME, config.region), migrations.read(MIGRATIONS))
         context = CommandContext(
             SessionStore(database, Notifier()),
             ChangeStore(database),
@@ -60,9 +59,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             logger = log.configure(NAME, config.log_level)
             run(lambda stop: serve(config, logger, stop))
         elif arguments.command == "migrate":
-            asyncio.run(migrate(config.database_url))
+            asyncio.run(migrate(config.database_url, config.region))
         else:
-            asyncio.run(run_command(config.database_url, arguments))
+            asyncio.run(run_command(config, arguments))
     except SettingsError as error:
         return _fail(error, 2)
     except (StartError, Refusal) as error:

@@ -6,6 +6,7 @@ from typing import Final
 
 from chassis.config.settings import Environment, ServerSettings
 
+REGIONS: Final = ("us", "eu")
 LOG_LEVELS: Final = ("debug", "info", "warning", "error")
 
 
@@ -15,6 +16,7 @@ class Settings:
 
     database_url: str = field(repr=False)  # contains a password
     server: ServerSettings
+    region: str
     log_level: str
     listen_url: str = field(default="", repr=False)
     """The database URL for LISTEN. Needed if `database_url` is a pooler in transaction mode."""
@@ -26,6 +28,7 @@ def read(variables: Mapping[str, str]) -> Settings:
     settings = Settings(
         database_url=environment.database("DATABASE_URL"),
         server=environment.server("127.0.0.1:50051"),
+        region=environment.choice("REGION", REGIONS),
         log_level=environment.choice("LOG_LEVEL", LOG_LEVELS, "info"),
         listen_url=environment.optional_database("DATABASE_LISTEN_URL"),
     )

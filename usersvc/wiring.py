@@ -3,9 +3,11 @@
 import secrets
 from collections.abc import Mapping
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final
 
 from cloudacademy.batch.v1 import batch_pb2_grpc
+from cloudacademy.peers.v1 import peers_pb2_grpc
 from cloudacademy.users.v1 import (
     activity_pb2_grpc,
     changes_pb2_grpc,
@@ -20,12 +22,17 @@ from cloudacademy.users.v1 import (
 from chassis.clock import Clock, system_clock
 from chassis.concurrency.notifier import Notifier
 from chassis.concurrency.supervisor import Supervisor
+from chassis.database import migrations
+from chassis.database.clock_monitor import ClockMonitor
+from chassis.database.identity import Owner
 from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
+from chassis.database.verification import Verification
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import tracing
 from chassis.process import Stop
+from chassis.rpc.channel import accepts_calls
 from chassis.rpc.interceptor import WRITE_SECONDS
 from chassis.rpc.server import Server
 from usersvc.background.feed import ChangeFeed
@@ -36,6 +43,7 @@ from usersvc.rpc.authorization import CALLERS
 from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
 from usersvc.rpc.changes import STREAM_SECONDS, ChangeServicer
 from usersvc.rpc.groups import GroupServicer
+from usersvc.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.sessions import SessionServicer
 from usersvc.rpc.users import UserServicer
@@ -56,6 +64,7 @@ from usersvc.store.sessions import SessionStore
 from usersvc.store.users import UserStore
 
 NAME: Final = "usersvc"
+MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 FEED_CONNECTIONS: Final = 5
 """Two connections for LISTEN: changes, and changes of schemas. The others serve change streams and
 snapshots, so that these cannot exhaust the pool that serves all other calls."""
@@ -79,37 +88,51 @@ async def serve(
     """
     async with (
         tracing(NAME) as traces,
-        Database(settings.database_url, NAME, tracing=traces) as database,
+        Database(settings.database_url, NAME, tracing=traces, must_be_verified=True) as database,
         Database(
-            settings.listen_url or settings.database_url, f"{NAME}-changes", FEED_CONNECTIONS
+            settings.listen_url or settings.database_url,
+            f"{NAME}-changes",
+            FEED_CONNECTIONS,
+            must_be_verified=True,
         ) as feed_database,
         Supervisor(log) as tasks,
     ):
         metrics, notifier = Metrics(), Notifier()
+        clocks = ClockMonitor(database, clock, log)
+        verification = Verification(
+            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, feed_database
+        )
         stores = Stores.on(database, feed_database, notifier)
         feed = ChangeFeed(stores.changes, Listener(feed_database), notifier, clock, log)
         schemas = NotificationFeed(feed_database, SCHEMA_CHANNEL, SCHEMA_HEARTBEAT_SECONDS, log)
         server = Server(
             settings.server,
             CALLERS,
-            database.is_available,
             log,
             tasks,
+            prepare=lambda: _prepare(verification, clocks),
+            in_service=lambda: clocks.in_service,
+            accepts_calls_name=accepts_calls(NAME, settings.region),
             metrics=metrics,
             tracing=traces,
             logged_fields=("organization_id",),
             batch_methods=BATCH_METHODS,
+            unlogged_methods=UNLOGGED_METHODS,
             stream_seconds=stream_seconds,
             write_seconds=write_seconds,
         )
-        for component in (database, tasks, feed):
+        for component in (database, tasks, feed, clocks):
             component.observe(metrics)
         metrics.gauge("schema_watch_streams", "Open WatchSchemas streams.", lambda: schemas.streams)
         _add_batched_services(server, stores, clock, stop)
         servicer = SchemaServicer(stores.schemas, schemas, clock)
         schemas_pb2_grpc.add_SchemaServiceServicer_to_server(servicer, server.grpc)
         _add_services(server, stores, feed, clock, random_bytes)
+        peers_pb2_grpc.add_PeerServiceServicer_to_server(
+            PeerServicer(NAME, settings.region, clock), server.grpc
+        )
         retention_steps = _retention_steps(stores)
+        tasks.start("clock comparison", clocks.run)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
         tasks.start("schema changes", lambda: schemas.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
@@ -117,6 +140,14 @@ async def serve(
             "retention", lambda: run_retention(retention_steps, log, stop), drain_event=stop
         )
         await server.run(stop)
+
+
+async def _prepare(verification: Verification, clocks: ClockMonitor) -> bool:
+    """Verify the databases, and compare the clocks. Returns False while a database is missing."""
+    if not await verification.attempt():
+        return False
+    await clocks.measure()
+    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,6 +12,7 @@ index that it left and builds it again.
 import asyncio
 import hashlib
 import re
+from collections.abc import Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -19,7 +20,9 @@ from typing import Final
 
 import asyncpg
 
+from chassis.database import identity
 from chassis.database.connection import Connection
+from chassis.database.identity import Owner
 from chassis.startup import StartError
 
 LOCK: Final = 0x6D696772  # "migr"; one key suffices, because each database has its own locks
@@ -86,11 +89,14 @@ def read(directory: Path) -> list[Migration]:
     return migrations
 
 
-async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
+async def apply(
+    dsn: str, migrations: list[Migration], owner: Owner | None = None
+) -> list[Migration]:
     """Apply the migrations that a database lacks, and return them. Safe to run concurrently.
 
     Waits for another run to end. Gives up (MigrationError) on a table that stays locked for 5
-    seconds, because all its users would queue behind the migration.
+    seconds, because all its users would queue behind the migration. Refuses (StartError) a schema
+    that is newer than the migrations, and, if `owner` is given, the database of another owner.
     """
     try:
         connection = await asyncpg.connect(
@@ -100,7 +106,12 @@ async def apply(dsn: str, migrations: list[Migration]) -> list[Migration]:
         raise MigrationError(f"cannot connect to the database: {error}") from error
     try:
         await _lock(connection)
-        return await _apply_missing(connection, migrations)
+        if owner is not None:
+            await identity.check_owner(connection, owner)
+        applied = await _apply_missing(connection, migrations)
+        if owner is not None:
+            await identity.claim(connection, owner)
+        return applied
     finally:
         await connection.close()
 
@@ -131,10 +142,9 @@ async def _apply_missing(
         )
         """
     )
-    rows = await connection.fetch(
-        "SELECT version, digest FROM schema_migration WHERE apply_time IS NOT NULL"
-    )
-    applied = {row["version"]: row["digest"] for row in rows}
+    rows = await connection.fetch("SELECT version, name, digest, apply_time FROM schema_migration")
+    _check_begun({row["version"]: row["name"] for row in rows}, migrations)
+    applied = {row["version"]: row["digest"] for row in rows if row["apply_time"] is not None}
     for migration in migrations:
         if applied.get(migration.version, migration.digest) != migration.digest:
             raise MigrationError(f"{migration.name} was changed after it was applied")
@@ -146,6 +156,22 @@ async def _apply_missing(
         except asyncpg.PostgresError as error:
             raise MigrationError(f"{migration.name}: {error}") from error
     return missing
+
+
+def _check_begun(begun: Mapping[int, str], migrations: list[Migration]) -> None:
+    """Refuse the schema of another service, and one that is newer than the migrations."""
+    first, last = migrations[0], migrations[-1]
+    if begun.get(first.version, first.name) != first.name:
+        raise MigrationError(
+            f"the database belongs to another service: its first migration is "
+            f"{begun[first.version]}, not {first.name}"
+        )
+    newest = max(begun, default=0)
+    if newest > last.version:
+        raise MigrationError(
+            f"the schema is newer than this release: it has {begun[newest]}, and this release ends "
+            f"with {last.name}. Run `migrate` of the newer release; a rollback needs none"
+        )
 
 
 async def _apply_one(connection: asyncpg.Connection, migration: Migration) -> None:

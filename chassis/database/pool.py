@@ -1,14 +1,18 @@
 """A pool of connections to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager, suppress
+from collections.abc import AsyncIterator, Iterator, Mapping, Sequence
+from contextlib import asynccontextmanager, contextmanager, suppress
 from typing import Final
+from uuid import UUID
 
 import asyncpg
 
+from chassis.database import identity
 from chassis.database.commit_monitor import CHECK_SECONDS, STALL, CommitMonitor
 from chassis.database.connection import UNAVAILABLE, Connection, StatementState
+from chassis.database.identity import Owner
+from chassis.database.migrations import Migration
 from chassis.errors import CommitUnconfirmed, DatabaseUnavailable, WritesStalled
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
@@ -40,7 +44,8 @@ class Database:
     """A connection pool for a database that may be unavailable at times.
 
     The pool opens without a database, and connects on demand. Errors that mean that the database is
-    unavailable are raised as DatabaseUnavailable.
+    unavailable are raised as DatabaseUnavailable. With `must_be_verified` the database counts as
+    unavailable until `allow_use`, so that no statement runs on the wrong one.
 
     A write that is given up is never cancelled, because its commit may be waiting for the
     synchronous standby (docs/adr/0028). Its connection is dropped. While commits wait for too long,
@@ -54,12 +59,15 @@ class Database:
         application_name: str,
         pool_size: int = POOL_SIZE,
         tracing: Tracing | None = None,
+        *,
+        must_be_verified: bool = False,
     ) -> None:
         self._tracing = tracing
         self._monitor = CommitMonitor(dsn, application_name, self._drop_writes)
         self._writes: dict[StatementState, tuple[float, asyncpg.Connection]] = {}
         self._check: asyncio.TimerHandle | None = None
         self._releases: set[asyncio.Task[None]] = set()
+        self._may_be_used = not must_be_verified
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -113,9 +121,23 @@ class Database:
         """Whether writes are refused, because commits wait for the synchronous standby."""
         return self._monitor.is_stalled
 
+    async def identify(self, owner: Owner, migrations: Sequence[Migration]) -> UUID:
+        """The id of the database. Refuses (WrongDatabase) one with another owner or schema."""
+        try:
+            async with self._acquired() as connection:
+                return await identity.verify(connection, owner, migrations)
+        except UNAVAILABLE as error:
+            raise DatabaseUnavailable from error
+
+    def allow_use(self) -> None:
+        """Allow statements: the database has been verified."""
+        self._may_be_used = True
+
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that only read, without a transaction."""
+        if not self._may_be_used:
+            raise DatabaseUnavailable
         try:
             async with self._acquired() as connection:
                 if self._tracing is None:

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Mapping
 from typing import Final
 
-from prometheus_client import CollectorRegistry, Gauge, Histogram, generate_latest
+from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, generate_latest
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
@@ -59,10 +59,14 @@ class Metrics:
         self.registry.register(_Labelled(CounterMetricFamily, name, description, label, read))
 
     def gauges(
-        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, int]]
+        self, name: str, description: str, label: str, read: Callable[[], Mapping[str, float]]
     ) -> None:
         """Publish values that are read at each scrape, one for each value of a label."""
         self.registry.register(_Labelled(GaugeMetricFamily, name, description, label, read))
+
+    def info(self, name: str, description: str, labels: Mapping[str, str]) -> None:
+        """Publish constant texts as the labels of `NAME_info`, whose value is 1."""
+        Info(name, description, registry=self.registry).info(dict(labels))
 
     def requests(
         self, duration: str, active: str, description: str, *labels: str
@@ -113,7 +117,7 @@ class _Labelled(Collector):
         name: str,
         description: str,
         label: str,
-        read: Callable[[], Mapping[str, int]],
+        read: Callable[[], Mapping[str, float]],
     ) -> None:
         self._family = family
         self._name = name

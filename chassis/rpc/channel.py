@@ -20,7 +20,12 @@ from chassis.startup import StartError, redact
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
 ACCEPTS_CALLS: Final = "chassis.TakesCalls"
-"""The health service name whose status says whether a server accepts new calls."""
+"""The health service name whose status says whether a server accepts new calls.
+
+A server reports the same status for the name that `accepts_calls` returns for its own service and
+region, and no status for other names. So a channel that watches such a name sends no call to a
+server of another service or region.
+"""
 KEEPALIVE_SECONDS: Final = 10.0
 """How long a server with active calls may send nothing before the channel sends a ping."""
 KEEPALIVE_TIMEOUT_SECONDS: Final = 3.0
@@ -41,13 +46,16 @@ def connect(
     certificates: Certificates | None = None,
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
+    *,
+    health_service: str = ACCEPTS_CALLS,
 ) -> grpc.aio.Channel:
     """A channel that reconnects to its service within a second, and avoids stuck replicas.
 
     `target` is a gRPC name such as `dns:///usersvc:50051`. Calls are spread over all of its
     addresses. `retryable_methods` lists methods by service: their calls are retried if the service
     is unavailable; calls of other methods fail at once. With `certificates` the channel uses TLS.
-    Tasks of `tasks` check the connections and rotate the certificate.
+    Tasks of `tasks` check the connections and rotate the certificate. The channel sends calls only
+    to servers that report SERVING for `health_service`; if it is empty, to all.
 
     Refuses (StartError) a target on another machine without certificates.
     """
@@ -56,7 +64,7 @@ def connect(
             f"{redact(target)} is on another machine: set TLS_CERTIFICATE, TLS_KEY and "
             "TLS_AUTHORITY (docs/operations.md)"
         )
-    options = _options(retryable_methods)
+    options = _options(retryable_methods, health_service)
     interceptors = [TracedCalls(tracing)] if tracing else None
 
     def create_channel() -> grpc.aio.Channel:
@@ -68,6 +76,11 @@ def connect(
 
     supervisor = tasks or Supervisor(structlog.get_logger())
     return RotatingChannel(create_channel, supervisor, target, certificates)
+
+
+def accepts_calls(service: str, region: str) -> str:
+    """The health service name of ACCEPTS_CALLS for the servers of one service and region."""
+    return f"{ACCEPTS_CALLS}.{service}.{region}"
 
 
 def may_still_arrive(error: grpc.aio.AioRpcError) -> bool:
@@ -100,9 +113,11 @@ def _host(address: str) -> str:
     return address.partition(":")[0]
 
 
-def _options(retryable_methods: Mapping[str, Sequence[str]]) -> list[tuple[str, str | int]]:
+def _options(
+    retryable_methods: Mapping[str, Sequence[str]], health_service: str
+) -> list[tuple[str, str | int]]:
     return [
-        ("grpc.service_config", json.dumps(_service_config(retryable_methods))),
+        ("grpc.service_config", json.dumps(_service_config(retryable_methods, health_service))),
         # A new channel has connections of its own, and so its own view of each replica's health.
         ("grpc.use_local_subchannel_pool", 1),
         ("grpc.initial_reconnect_backoff_ms", 100),
@@ -119,11 +134,14 @@ def _options(retryable_methods: Mapping[str, Sequence[str]]) -> list[tuple[str, 
     ]
 
 
-def _service_config(retryable_methods: Mapping[str, Sequence[str]]) -> dict[str, object]:
+def _service_config(
+    retryable_methods: Mapping[str, Sequence[str]], health_service: str
+) -> dict[str, object]:
+    # The channel watches this health, and sends no calls to a server that is about to stop.
+    health = {"healthCheckConfig": {"serviceName": health_service}} if health_service else {}
     return {
         "loadBalancingConfig": [{"round_robin": {}}],
-        # The channel watches this health, and sends no calls to a server that is about to stop.
-        "healthCheckConfig": {"serviceName": ACCEPTS_CALLS},
+        **health,
         "methodConfig": [
             {
                 "name": [

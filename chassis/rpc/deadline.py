@@ -8,12 +8,12 @@ sent another change. So callers send a point in time as well.
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from chassis.clock import Clock
+from chassis.clock import MAX_CLOCK_OFFSET, Clock
 from chassis.errors import InvalidField
 
 DEADLINE_KEY: Final = "x-end-by"
 """The metadata key. The value is in milliseconds since 1970-01-01 UTC."""
-CLOCK_SKEW: Final = timedelta(seconds=1)
+CLOCK_SKEW: Final = MAX_CLOCK_OFFSET
 """The tolerated difference between clocks. A caller waits longer than the deadline by this."""
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _MILLISECOND: Final = timedelta(milliseconds=1)

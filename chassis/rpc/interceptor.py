@@ -53,7 +53,8 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
     every method. At most `max_calls` unary calls and as many streams run at once; others are
     refused (OVERLOADED). The log line has the `logged_fields` of the request, which must be ids.
     Calls of `batch_methods` carry other calls, which are logged and measured one by one. A batch
-    call itself is logged and measured only if it is refused. A call with an absolute deadline
+    call itself is logged and measured only if it is refused, like a call of `unlogged_methods`. A
+    call with an absolute deadline
     (`chassis.rpc.deadline`) is refused if it arrives too late, and cancelled at its deadline.
 
     A stream ends with DEADLINE_EXCEEDED if its caller does not read a message for `write_seconds`,
@@ -71,6 +72,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         *,
         max_calls: int = MAX_CALLS,
         batch_methods: Set[str] = frozenset(),
+        unlogged_methods: Set[str] = frozenset(),
         stream_seconds: Mapping[str, float] = _NO_LIMITS,
         write_seconds: float = WRITE_SECONDS,
         clock: Clock = system_clock,
@@ -78,6 +80,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
         self._log = log
         self._clock = clock
         self._batch_methods = batch_methods
+        self._unlogged_methods = batch_methods | unlogged_methods
         self._unary_slots = _Slots(max_calls)
         # Streams are long-lived: separate slots keep those of unary calls free.
         self._stream_slots = _Slots(max_calls)
@@ -131,7 +134,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _unary(self, method: str, behaviour: Handler) -> Handler:
         is_public = self._public_calls.includes(method)
-        is_logged = not (is_public or method in self._batch_methods)
+        is_logged = not (is_public or method in self._unlogged_methods)
         slots = self._public_calls.unary_slot if is_public else lambda _: self._unary_slots
 
         async def handle(request: Request, context: Context) -> Response:
@@ -160,7 +163,7 @@ class ServerInterceptor(grpc.aio.ServerInterceptor):
 
     def _stream(self, method: str, behaviour: Handler) -> Handler:
         is_public = self._public_calls.includes(method)
-        is_logged = not (is_public or method in self._batch_methods)
+        is_logged = not (is_public or method in self._unlogged_methods)
         slots = (
             self._public_calls.stream_slot(method) if is_public else lambda _: self._stream_slots
         )

@@ -12,6 +12,7 @@ from grpc_health.v1 import health, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from chassis.concurrency.supervisor import Supervisor
+from chassis.concurrency.waiting import work_until_event
 from chassis.config.settings import Address, ServerSettings
 from chassis.observability.admin import admin_port
 from chassis.observability.log import Logger
@@ -31,7 +32,8 @@ DRAIN_SECONDS: Final = 10.0
 AGE_GRACE_SECONDS: Final = 20.0
 """How long the calls of a connection may continue once it has reached its maximum age."""
 HEALTH_SECONDS: Final = 1.0
-HEALTH_TIMEOUT_SECONDS: Final = 3.0
+PREPARE_SECONDS: Final = 0.5
+"""The interval between two attempts to prepare, for example without a database."""
 ALIVE_SECONDS: Final = 15.0  # longer than draining takes
 CALLS_WITHOUT_SLOT: Final = 4_000
 """How many calls without a slot gRPC accepts: calls that are being refused with a reason, and calls
@@ -62,28 +64,39 @@ _STREAM_SECONDS: Final = {
 _NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
+async def _nothing_to_prepare() -> bool:
+    return True
+
+
 class Server:
     """Serves gRPC services until it is stopped.
 
-    `callers` lists the callers of each method; it applies if TLS is on. `ready` says whether the
-    process can serve requests, for example whether its database is available. The server is ready
-    if `ready` says so and no required task of `tasks` keeps failing. `grpc.health.v1` reports this
-    readiness for the whole server and for each service. The other arguments are those of
-    `ServerInterceptor`.
+    `callers` lists the callers of each method; it applies if TLS is on. `prepare` is called before
+    the server listens, and then again until it returns true; it may raise StartError, which ends
+    the server. Then calls are accepted while `in_service` returns true. The server is ready if it
+    accepts calls and no required task of `tasks` keeps failing. `grpc.health.v1` reports this
+    readiness for the whole server and for each service.
+
+    Readiness must not depend on what all replicas share: a database that is unavailable would take
+    all of them out of service. `accepts_calls_name` is a further name for ACCEPTS_CALLS
+    (`chassis.rpc.channel`). The other arguments are those of `ServerInterceptor`.
     """
 
     def __init__(
         self,
         settings: ServerSettings,
         callers: Callers,
-        ready: Callable[[], Awaitable[bool]],
         log: Logger,
         tasks: Supervisor,
         *,
+        prepare: Callable[[], Awaitable[bool]] = _nothing_to_prepare,
+        in_service: Callable[[], bool] = lambda: True,
+        accepts_calls_name: str = ACCEPTS_CALLS,
         metrics: Metrics | None = None,
         tracing: Tracing | None = None,
         logged_fields: Sequence[str] = (),
         batch_methods: Set[str] = frozenset(),
+        unlogged_methods: Set[str] = frozenset(),
         stream_seconds: Mapping[str, float] = _NO_LIMITS,
         write_seconds: float = WRITE_SECONDS,
     ) -> None:
@@ -92,7 +105,10 @@ class Server:
         self._serving = False
         self._last_check = 0.0
         self._services = tuple(callers)
-        self._ready = ready
+        self._prepare = prepare
+        self._is_prepared = False
+        self._in_service = in_service
+        self._accepts_calls_names = {ACCEPTS_CALLS, accepts_calls_name}
         self._log = log
         self._tasks = tasks
         tls = settings.tls
@@ -107,6 +123,7 @@ class Server:
             logged_fields,
             max_calls=settings.max_calls,
             batch_methods=batch_methods,
+            unlogged_methods=unlogged_methods,
             stream_seconds={**_STREAM_SECONDS, **stream_seconds},
             write_seconds=write_seconds,
         )
@@ -128,9 +145,9 @@ class Server:
             await self._serve(self._settings.listen, stop)
 
     async def _serve(self, listen: Address, stop: asyncio.Event) -> None:
+        self._is_prepared = await self._prepare()
         port = self._bind(listen)
-        self._set_health(ready=False)
-        self._health.set(ACCEPTS_CALLS, serving=True)
+        self._set_health(ready=False, accepts_calls=self._accepts_calls())
         await self.grpc.start()
         try:
             await self._serve_until(stop, Address(listen.host, port))
@@ -142,7 +159,7 @@ class Server:
     async def _serve_until(self, stop: asyncio.Event, address: Address) -> None:
         self._log.info("listening", address=str(address), tls=self._certificates is not None)
         watch = self._tasks.start("health", self._watch_health, is_required=True)
-        await stop.wait()
+        await work_until_event(stop, self._finish_preparation())
         self._log.info("draining", limit_seconds=DRAIN_SECONDS)
         await watch.end()
         self._serving = False
@@ -195,30 +212,34 @@ class Server:
         except RuntimeError as error:  # its text has the address; gRPC has logged the cause
             raise StartError(f"cannot listen on {redact(str(listen))}") from error
 
+    async def _finish_preparation(self) -> None:
+        while not self._is_prepared:
+            await asyncio.sleep(PREPARE_SECONDS)
+            self._is_prepared = await self._prepare()
+
     async def _watch_health(self) -> None:
         last = None
         while True:
-            ready = self._serving = await self._is_ready()
+            current = ready, accepts_calls = self._is_ready(), self._accepts_calls()
+            self._serving = ready
             self._last_check = time.monotonic()
-            if ready is not last:
+            if current != last:
+                self._set_health(ready=ready, accepts_calls=accepts_calls)
                 self._log.info("health", ready=ready)
-                self._set_health(ready=ready)
-                last = ready
+                last = current
             await asyncio.sleep(HEALTH_SECONDS)
 
-    async def _is_ready(self) -> bool:
-        try:
-            async with asyncio.timeout(HEALTH_TIMEOUT_SECONDS):
-                return self._tasks.ready and await self._ready()
-        except TimeoutError:
-            return False
-        except Exception as error:  # noqa: BLE001 - a check that fails means not ready
-            self._log.error("internal error", exc_info=error)
-            return False
+    def _accepts_calls(self) -> bool:
+        return self._is_prepared and self._in_service()
 
-    def _set_health(self, *, ready: bool) -> None:
+    def _is_ready(self) -> bool:
+        return self._tasks.ready and self._accepts_calls()
+
+    def _set_health(self, *, ready: bool, accepts_calls: bool) -> None:
         for name in ("", *self._services):
             self._health.set(name, serving=ready)
+        for name in self._accepts_calls_names:
+            self._health.set(name, serving=accepts_calls)
 
 
 def _grpc_server(

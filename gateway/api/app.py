@@ -332,7 +332,7 @@ def _id(text: str) -> str:
 
 def application(
     scim: ScimEndpoint,
-    ready: Callable[[], Awaitable[bool]],
+    ready: Callable[[], bool],
     pages: Iterable[web.RouteDef] = (),
 ) -> web.Application:
     """The application: probes, pages, and the SCIM endpoint for all other paths.
@@ -345,7 +345,7 @@ def application(
         return web.json_response({"status": "ok"})
 
     async def readyz(_: web.Request) -> web.Response:
-        is_ready = await ready()
+        is_ready = ready()
         return web.json_response({"ready": is_ready}, status=200 if is_ready else 503)
 
     async def root(request: web.Request) -> web.StreamResponse:

@@ -8,14 +8,19 @@ import grpc
 from cloudacademy.batch.v1.batch_pb2_grpc import BatchServiceStub
 from cloudacademy.users.v1 import filter_pb2, users_pb2_grpc
 from cloudacademy.users.v1 import users_pb2 as pb
-from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from chassis.batching.limits import STREAM_ITEM_BYTES
 from chassis.clock import Clock, system_clock
 from chassis.concurrency.supervisor import Supervisor
 from chassis.observability.tracing import Tracing
 from chassis.rpc.certificates import Certificates
-from chassis.rpc.channel import DEADLINE_SECONDS, connect, may_still_arrive
+from chassis.rpc.channel import (
+    ACCEPTS_CALLS,
+    DEADLINE_SECONDS,
+    accepts_calls,
+    connect,
+    may_still_arrive,
+)
 from chassis.rpc.deadline import deadline_metadata
 from gateway.backend.batching.dispatcher import BatchChannel, Call
 from gateway.backend.errors import translate
@@ -23,6 +28,8 @@ from gateway.backend.errors import translate
 if TYPE_CHECKING:
     from cloudacademy.users.v1.users_pb2_grpc import UserServiceAsyncStub
 
+USERSVC: Final = "usersvc"
+KEYSVC: Final = "keysvc"
 USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
 USER_READS: Final = ("GetUser", "ListUsers")
 GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
@@ -38,7 +45,6 @@ KEYSVC_READS: Final = {
     "cloudacademy.keys.v1.AuditService": ("ListAuditEvents",),
     "cloudacademy.keys.v1.SsoService": ("GetSsoConnection", "FindSsoConnection"),
 }
-HEALTH_SECONDS: Final = 2.0
 MAX_BATCHED_RESPONSE_BYTES: Final = STREAM_ITEM_BYTES
 """The largest response of a batched call, in bytes; only a larger one reserves memory."""
 
@@ -137,8 +143,10 @@ def user_channel(
     certificates: Certificates | None = None,
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
+    *,
+    region: str = "",
 ) -> grpc.aio.Channel:
-    """A channel to usersvc. gRPC retries only reads."""
+    """A channel to usersvc of a region, or of any. gRPC retries only reads."""
     reads = {
         USER_SERVICE: USER_READS,
         GROUP_SERVICE: GROUP_READS,
@@ -146,7 +154,9 @@ def user_channel(
         "cloudacademy.users.v1.SessionService": ("GetSession",),
         "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
     }
-    return connect(target, reads, certificates, tracing, tasks)
+    return connect(
+        target, reads, certificates, tracing, tasks, health_service=_health_service(USERSVC, region)
+    )
 
 
 def batch_channel(channel: grpc.aio.Channel) -> BatchChannel:
@@ -161,20 +171,19 @@ def key_channel(
     certificates: Certificates | None = None,
     tracing: Tracing | None = None,
     tasks: Supervisor | None = None,
+    *,
+    region: str = "",
 ) -> grpc.aio.Channel:
-    """A channel to keysvc. gRPC retries only reads."""
-    return connect(target, KEYSVC_READS, certificates, tracing, tasks)
+    """A channel to keysvc of a region, or of any. gRPC retries only reads."""
+    return connect(
+        target,
+        KEYSVC_READS,
+        certificates,
+        tracing,
+        tasks,
+        health_service=_health_service(KEYSVC, region),
+    )
 
 
-async def all_serving(*channels: grpc.aio.Channel) -> bool:
-    """Whether the health service behind every channel reports SERVING."""
-    return all(await asyncio.gather(*(_is_serving(channel) for channel in channels)))
-
-
-async def _is_serving(channel: grpc.aio.Channel) -> bool:
-    stub = health_pb2_grpc.HealthStub(channel)
-    try:
-        response = await stub.Check(health_pb2.HealthCheckRequest(), timeout=HEALTH_SECONDS)
-    except grpc.aio.AioRpcError:
-        return False
-    return bool(response.status == health_pb2.HealthCheckResponse.SERVING)
+def _health_service(service: str, region: str) -> str:
+    return accepts_calls(service, region) if region else ACCEPTS_CALLS

@@ -27,6 +27,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "Authenticate": _GATEWAY,
         "WatchKeys": _GATEWAY,
     },
+    "cloudacademy.peers.v1.PeerService": {"ComparePeer": _GATEWAY},
     "cloudacademy.keys.v1.AuditService": {
         "ListAuditEvents": _GATEWAY_AND_OPERATOR,
     },

@@ -27,8 +27,8 @@ def methods(package: str) -> set[tuple[str, str]]:
 @pytest.mark.parametrize(
     ("packages", "callers"),
     [
-        (("cloudacademy/users/v1", "cloudacademy/batch/v1"), USERSVC),
-        (("cloudacademy/keys/v1",), KEYSVC),
+        (("cloudacademy/users/v1", "cloudacademy/batch/v1", "cloudacademy/peers/v1"), USERSVC),
+        (("cloudacademy/keys/v1", "cloudacademy/peers/v1"), KEYSVC),
     ],
 )
 def test_each_method_admits_at_least_one_caller(packages, callers):

@@ -4,8 +4,8 @@ import asyncio
 from pathlib import Path
 
 from chassis.database import migrations
-from keysvc.__main__ import MIGRATIONS as KEYSVC_MIGRATIONS
-from usersvc.__main__ import MIGRATIONS as USERSVC_MIGRATIONS
+from keysvc.wiring import MIGRATIONS as KEYSVC_MIGRATIONS
+from usersvc.wiring import MIGRATIONS as USERSVC_MIGRATIONS
 
 
 def migrate_keysvc(url: str) -> None:

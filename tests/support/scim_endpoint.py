@@ -68,14 +68,10 @@ async def serving(
         worker=ComputeWorker(),
         memory=ResponseMemory(),
     )
-    runner = Runner(application(endpoint, _ready), log)
+    runner = Runner(application(endpoint, lambda: True), log)
     await runner.listen(Address("127.0.0.1", 0))
     try:
         host, port = runner.addresses[0]
         yield host, port
     finally:
         await runner.cleanup()
-
-
-async def _ready() -> bool:
-    return True

@@ -60,6 +60,7 @@ async def without_hop(region: Region) -> AsyncIterator[Server]:
         "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
         "GATEWAY_LISTEN": f"127.0.0.1:{port}",
         "USERSVC_DATABASE_URL": region.database,
+        "USERSVC_REGION": "us",
     }
     work = region.server.work.at(f"127.0.0.1:{port}")
     command = (sys.executable, "-m", "tools.benchmarks.baselines.single_process")

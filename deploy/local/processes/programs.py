@@ -22,7 +22,10 @@ class Programs:
     paths: RegionPaths
 
     def usersvc(self, database_url: str) -> Program:
-        return self._program("usersvc", {"USERSVC_DATABASE_URL": database_url})
+        return self._program(
+            "usersvc",
+            {"USERSVC_DATABASE_URL": database_url, "USERSVC_REGION": self.paths.region.name},
+        )
 
     def keysvc(self, database_url: str) -> Program:
         return self._program(

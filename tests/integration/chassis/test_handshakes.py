@@ -29,7 +29,7 @@ def abandon_handshakes(port: int) -> None:
 async def test_abandoned_handshakes_do_not_end_the_process(tmp_path: Path):
     with usersvc_process(NO_DATABASE, tmp_path) as usersvc:
         port = int(usersvc.target.rpartition(":")[2])
-        async with usersvc.channel("gateway") as channel:
+        async with usersvc.plain_channel("gateway") as channel:
             check = health_pb2_grpc.HealthStub(channel).Check
             for _ in range(ROUNDS):
                 await asyncio.to_thread(abandon_handshakes, port)

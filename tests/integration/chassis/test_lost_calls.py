@@ -104,10 +104,10 @@ async def test_call_ended_by_tcp_user_timeout_may_arrive(
 ):
     """TCP_USER_TIMEOUT, which gRPC sets as well, may end the connection before the ping does."""
     options = [
-        option for option in channels._options({}) if option[0] != "grpc.http2.ping_timeout_ms"
+        option for option in channels._options({}, "") if option[0] != "grpc.http2.ping_timeout_ms"
     ]
     options += [("grpc.http2.ping_timeout_ms", 60_000)]
-    monkeypatch.setattr(channels, "_options", lambda _: options)
+    monkeypatch.setattr(channels, "_options", lambda *_: options)
     async with connected(network) as channel:
         network.drop_packets()
         error = await failure(channel)

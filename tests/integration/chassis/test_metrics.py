@@ -96,7 +96,7 @@ async def test_probes_distinguish_liveness_from_readiness():
     async with echo_server(WITH_ADMIN_PORT) as server:
         await until(lambda: bool(server.logged("health")))
         while_ready = [await ask(server, path) for path in ("/healthz", "/readyz")]
-        server.readiness_fault = "not ready"
+        server.in_service = False
         await until(lambda: server.logged("health")[-1]["ready"] is False)
         while_not_ready = [await ask(server, path) for path in ("/healthz", "/readyz")]
         unknown_path, _ = await ask(server, "/")

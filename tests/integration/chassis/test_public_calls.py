@@ -279,9 +279,10 @@ async def test_health_stream_without_a_reader_does_not_block_others():
         await silent.until(HEADERS)
         async with connect(server.target, {}) as channel:
             await assert_served(channel)  # its channel watches the health as well
-            for fault in ("not ready", ""):
-                server.readiness_fault = fault
-                await until(lambda ready=not fault: server.logged("health")[-1]["ready"] is ready)
+            for in_service in (False, True):
+                server.in_service = in_service
+                await until(lambda ready=in_service: server.logged("health")[-1]["ready"] is ready)
+            await channel.channel_ready()
             await assert_served(channel)
         silent.close()
 

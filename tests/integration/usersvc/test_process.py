@@ -39,18 +39,26 @@ def health_is(channel: grpc.aio.Channel, wanted: int) -> Callable[[], Awaitable[
     return check
 
 
+async def succeeds(call: Awaitable[object]) -> bool:
+    try:
+        await call
+    except grpc.aio.AioRpcError:
+        return False
+    return True
+
+
 def database_unavailable():
     return refused(Reason.REASON_DATABASE_UNAVAILABLE, StatusCode.UNAVAILABLE)
 
 
-async def test_lost_database_is_reported_and_recovery_is_noticed():
+async def test_lost_database_is_reported_without_a_change_of_health():
     with temporary_postgres() as postgres:
         cluster = postgres.cluster
         url = cluster.create_role_and_database("users", "users_owner", "secret")
-        await migrate(url)
+        await migrate(url, "us")
         await asyncio.to_thread(cluster.stop)
         async with (
-            running_process(url) as (_, address),
+            running_process(url) as (process, address),
             grpc.aio.insecure_channel(address) as channel,
         ):
             users = UserServiceStub(channel)
@@ -60,14 +68,18 @@ async def test_lost_database_is_reported_and_recovery_is_noticed():
             await asyncio.to_thread(cluster.start)
             await eventually(health_is(channel, SERVING))
             ann = await create(users, "ann")
+            watch = health_pb2_grpc.HealthStub(channel).Watch(health_pb2.HealthCheckRequest())
+            changes = aiter(watch)
+            assert (await anext(changes)).status == SERVING
             await asyncio.to_thread(cluster.stop)
             for call in (get(users, ann.id), create(users, "bob"), delete(users, ann.id)):
                 with database_unavailable():
                     await call
-            await eventually(health_is(channel, NOT_SERVING))
             await asyncio.to_thread(cluster.start)
-            await eventually(health_is(channel, SERVING))
+            await eventually(lambda: succeeds(get(users, ann.id)))
             assert await get(users, ann.id) == ann
+            process.terminate()
+            assert (await anext(changes)).status == NOT_SERVING  # no change during the outage
     status = rpc_status.from_call(caught.error)
     assert [detail.Is(error_details_pb2.RetryInfo.DESCRIPTOR) for detail in status.details] == [
         False,
@@ -126,7 +138,7 @@ async def test_statement_is_cancelled_when_its_caller_disconnects(users, db, use
 
 
 async def test_second_migration_applies_nothing(users_url, capsys):
-    await migrate(users_url)
+    await migrate(users_url, "us")
     assert capsys.readouterr().out == ""
 
 
@@ -142,7 +154,12 @@ async def test_migration_of_unreachable_database_fails_in_one_line(url, code, wo
         sys.executable,
         *("-m", "usersvc", "migrate"),
         cwd=ROOT,
-        env={**os.environ, "USERSVC_DATABASE_URL": url, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}"},
+        env={
+            **os.environ,
+            "USERSVC_DATABASE_URL": url,
+            "USERSVC_REGION": "us",
+            "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}",
+        },
         stderr=asyncio.subprocess.PIPE,
     )
     _, error_output = await migration.communicate()

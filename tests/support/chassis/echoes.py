@@ -78,8 +78,8 @@ class EchoServer:
     log: list[dict[str, Any]]
     stop: asyncio.Event
     task: asyncio.Task[None] = field(init=False)
-    readiness_fault: str = ""
-    """How the readiness check fails: `not ready`, `exception`, `hang`, or not at all."""
+    in_service: bool = True
+    """Whether the process wants calls."""
 
     @property
     def target(self) -> str:
@@ -95,17 +95,10 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[EchoServ
     capture, stop, service = LogCapture(), asyncio.Event(), EchoService()
     running = EchoServer(0, service, capture.entries, stop)
 
-    async def is_ready() -> bool:
-        if running.readiness_fault == "hang":
-            await stop.wait()
-        if running.readiness_fault == "exception":
-            raise RuntimeError(running.readiness_fault)
-        return not running.readiness_fault
-
     # Captures all levels, independent of the log level of this process.
     log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
     tasks = Supervisor(log)
-    server = Server(settings, CALLERS, is_ready, log, tasks)
+    server = Server(settings, CALLERS, log, tasks, in_service=lambda: running.in_service)
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
     try:

@@ -136,10 +136,10 @@ class Region:
             }
             return gateway.wiring.serve(gateway.settings.read(variables), service.stop)
         variables[f"{prefix}_DATABASE_URL"] = self.urls[name]
+        variables[f"{prefix}_REGION"] = "us"
         if name == "usersvc":
             settings = usersvc.settings.read(variables)
             return usersvc.wiring.serve(settings, service.log, service.stop)
-        variables["KEYSVC_REGION"] = "us"
         return keysvc.wiring.serve(
             keysvc.settings.Settings.read(variables), service.log, service.stop
         )

@@ -21,7 +21,12 @@ def run_command(database_url: str, *arguments: str) -> Outcome:
     result = subprocess.run(
         [sys.executable, "-m", "usersvc", *arguments],
         cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": ".:build", "USERSVC_DATABASE_URL": database_url},
+        env={
+            **os.environ,
+            "PYTHONPATH": ".:build",
+            "USERSVC_DATABASE_URL": database_url,
+            "USERSVC_REGION": "us",
+        },
         capture_output=True,
         text=True,
         check=False,

@@ -21,6 +21,7 @@ async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Pr
             **os.environ,
             "PYTHONPATH": ".:build",
             "USERSVC_DATABASE_URL": url,
+            "USERSVC_REGION": "us",
             "USERSVC_LISTEN": "127.0.0.1:0",
         },
         stdout=asyncio.subprocess.PIPE,

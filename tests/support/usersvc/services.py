@@ -39,7 +39,7 @@ async def open_port(
     log = structlog.wrap_logger(structlog.PrintLogger(sys.stderr), processors=[find_port])
     task = asyncio.create_task(
         serve(
-            Settings(url, _SERVER, "info"),
+            Settings(url, _SERVER, "us", "info"),
             log,
             stop,
             clock,

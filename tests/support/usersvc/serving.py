@@ -67,6 +67,7 @@ def usersvc_process(url: str, folder: Path) -> Iterator[UsersvcProcess]:
             **os.environ,
             "PYTHONPATH": ".:build",
             "USERSVC_DATABASE_URL": url,
+            "USERSVC_REGION": "us",
             "USERSVC_LISTEN": "127.0.0.1:0",
             "USERSVC_TLS_CERTIFICATE": str(files.certificate),
             "USERSVC_TLS_KEY": str(files.key),

@@ -6,10 +6,12 @@ from chassis.config.settings import Address, ServerSettings, SettingsError
 from usersvc.settings import Settings, read
 
 
-def test_database_url_is_the_only_required_setting():
-    settings = read({"USERSVC_DATABASE_URL": "postgresql://localhost/users"})
+def test_database_url_and_region_are_the_only_required_settings():
+    settings = read(
+        {"USERSVC_DATABASE_URL": "postgresql://localhost/users", "USERSVC_REGION": "us"}
+    )
     assert settings == Settings(
-        "postgresql://localhost/users", ServerSettings(Address("127.0.0.1", 50051)), "info"
+        "postgresql://localhost/users", ServerSettings(Address("127.0.0.1", 50051)), "us", "info"
     )
 
 
@@ -18,5 +20,5 @@ def test_all_invalid_settings_are_reported_at_once():
         read({"USERSVC_LISTEN": "nowhere", "USERSVC_LOG_LEVEL": "loud"})
     assert str(caught.value) == (
         "USERSVC_DATABASE_URL is not set; USERSVC_LISTEN is 'nowhere', not host:port; "
-        "USERSVC_LOG_LEVEL is not one of debug, info, warning, error"
+        "USERSVC_REGION is not set; USERSVC_LOG_LEVEL is not one of debug, info, warning, error"
     )

@@ -118,10 +118,7 @@ async def serve(stop: process.Stop) -> None:
         )
         watching = asyncio.create_task(watch_keys(key_stub, logger, cache, failed_auth_limiter))
 
-        async def ready() -> bool:
-            return True
-
-        runner = Runner(application(endpoint, ready), logger)
+        runner = Runner(application(endpoint, lambda: True), logger)
         await runner.listen(settings.listen)
         await stop.wait()
         await runner.cleanup()

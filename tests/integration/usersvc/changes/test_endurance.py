@@ -53,6 +53,7 @@ class Service:
         self._environment = {
             **ENVIRONMENT,
             "USERSVC_DATABASE_URL": url,
+            "USERSVC_REGION": "us",
             "USERSVC_LISTEN": self.target,
             "USERSVC_LOG_LEVEL": "warning",
         }

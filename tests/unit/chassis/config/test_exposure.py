@@ -22,13 +22,9 @@ from chassis.startup import StartError
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 
 
-async def ready() -> bool:
-    return True
-
-
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "192.0.2.1", "usersvc"])
 async def test_server_on_a_public_address_does_not_start_without_tls(host: str):
-    server = Server(ServerSettings(Address(host, 0)), {}, ready, LOG, Supervisor(LOG))
+    server = Server(ServerSettings(Address(host, 0)), {}, LOG, Supervisor(LOG))
     with pytest.raises(
         StartError, match="set TLS_CERTIFICATE, TLS_KEY and TLS_AUTHORITY"
     ) as caught:

@@ -97,11 +97,11 @@ async def test_secret_instead_of_a_listen_host_is_redacted(
     with pytest.raises(StartError, match="cannot listen on") as gateway_error:
         await Runner(web.Application(), LOG).listen(Address(secret, 1))
     with pytest.raises(StartError, match="cannot listen on") as service_error:
-        await Server(ServerSettings(Address(secret, 1), tls), {}, _ready, LOG, Supervisor(LOG)).run(
+        await Server(ServerSettings(Address(secret, 1), tls), {}, LOG, Supervisor(LOG)).run(
             asyncio.Event()
         )
     with pytest.raises(StartError, match="other machines can reach") as tls_error:
-        await Server(ServerSettings(Address(secret, 1)), {}, _ready, LOG, Supervisor(LOG)).run(
+        await Server(ServerSettings(Address(secret, 1)), {}, LOG, Supervisor(LOG)).run(
             asyncio.Event()
         )
     with (
@@ -112,7 +112,3 @@ async def test_secret_instead_of_a_listen_host_is_redacted(
     texts = [str(caught.value) for caught in (gateway_error, service_error, tls_error, admin_error)]
     assert all(HIDDEN in text for text in texts)
     assert secret not in "".join((*texts, *capfd.readouterr()))
-
-
-async def _ready() -> bool:
-    return True

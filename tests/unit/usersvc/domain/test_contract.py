@@ -77,6 +77,7 @@ def test_every_constraint_that_a_caller_can_violate_has_a_refusal():
     known = user_store.CONSTRAINTS | group_store.CONSTRAINTS
     assert [name for name in [*checks, *uniques] if name not in known] == [
         "changes_untimed_number",  # no caller chooses the number of a change
+        "database_identity_is_only",  # only the migration inserts a row
         "refusals_report_key",  # a repeated report is accepted: ON CONFLICT DO NOTHING
     ]
 
