@@ -77,6 +77,7 @@ class Peers:
         self._log = log
         self._id = str(uuid4())
         self._unverified = list(peers)
+        self._unavailable: set[str] = set()
         self._comparisons: dict[str, _Comparison] = {}
         self._was_in_service = True
         self._settings_differ = False
@@ -116,11 +117,17 @@ class Peers:
 
     async def attempt(self, certificates: Certificates | None) -> None:
         """Verify the services that have not been verified and are available."""
-        verified = await asyncio.gather(
-            *(self._is_verified(each, certificates) for each in self._unverified)
+        results = await asyncio.gather(
+            *(self._is_verified(each, certificates) for each in self._unverified),
+            return_exceptions=True,
         )
+        if refusals := [str(each) for each in results if isinstance(each, StartError)]:
+            raise StartError("; ".join(refusals))
+        for result in results:
+            if isinstance(result, BaseException):
+                raise result
         self._unverified = [
-            peer for peer, done in zip(self._unverified, verified, strict=True) if not done
+            peer for peer, result in zip(self._unverified, results, strict=True) if not result
         ]
 
     async def run(self) -> None:
@@ -137,6 +144,11 @@ class Peers:
                 response = await self._compare(channel)
             except grpc.aio.AioRpcError as error:
                 _refuse_certificate(peer, error)
+                if peer.service not in self._unavailable:
+                    self._unavailable.add(peer.service)
+                    self._log.warning(
+                        "service not verified", peer=peer.service, status=error.code().name
+                    )
                 return False
         if response.service != peer.service:
             raise StartError(f"{peer.setting} leads to {response.service}: correct it")
