@@ -47,3 +47,12 @@ class Keysvc:
             stderr=subprocess.STDOUT,
             text=True,
         )
+
+
+def token_of_new_organization(url: str) -> str:
+    """A key of a new organization with an active integration."""
+    keysvc = Keysvc(url)
+    created = keysvc.run_json("create-organization", "--display-name", "Acme")
+    organization_id = created["organization"]["id"]
+    keysvc.run_json("activate-integration", organization_id)
+    return str(keysvc.run_json("generate-key", organization_id, "--created-by", "ops")["token"])
