@@ -52,6 +52,14 @@ class Peer:
 
 
 @dataclass(frozen=True, slots=True)
+class _Verification:
+    """The result of an attempt. Neither verified nor refused: the service is unavailable."""
+
+    is_verified: bool = False
+    refusal: str = ""
+
+
+@dataclass(frozen=True, slots=True)
 class _Comparison:
     reading: ClockReading
     another_agrees: bool
@@ -118,16 +126,14 @@ class Peers:
     async def attempt(self, certificates: Certificates | None) -> None:
         """Verify the services that have not been verified and are available."""
         results = await asyncio.gather(
-            *(self._is_verified(each, certificates) for each in self._unverified),
-            return_exceptions=True,
+            *(self._verification(each, certificates) for each in self._unverified)
         )
-        if refusals := [str(each) for each in results if isinstance(each, StartError)]:
+        if refusals := [each.refusal for each in results if each.refusal]:
             raise StartError("; ".join(refusals))
-        for result in results:
-            if isinstance(result, BaseException):
-                raise result
         self._unverified = [
-            peer for peer, result in zip(self._unverified, results, strict=True) if not result
+            peer
+            for peer, result in zip(self._unverified, results, strict=True)
+            if not result.is_verified
         ]
 
     async def run(self) -> None:
@@ -137,27 +143,22 @@ class Peers:
             self._log_service_change()
             await asyncio.sleep(INTERVAL_SECONDS)
 
-    async def _is_verified(self, peer: Peer, certificates: Certificates | None) -> bool:
-        """Whether the service answered; without the health check, so that any server answers."""
+    async def _verification(self, peer: Peer, certificates: Certificates | None) -> _Verification:
+        """Verify a service; without the health check, so that a wrong server answers, too."""
         async with connect(peer.target, {}, certificates, health_service="") as channel:
             try:
                 response = await self._compare(channel)
             except grpc.aio.AioRpcError as error:
-                _refuse_certificate(peer, error)
-                if peer.service not in self._unavailable:
-                    self._unavailable.add(peer.service)
-                    self._log.warning(
-                        "service not verified", peer=peer.service, status=error.code().name
-                    )
-                return False
+                self._log_unavailable(peer.service, error)
+                return _Verification(refusal=_certificate_refusal(peer, error))
         if response.service != peer.service:
-            raise StartError(f"{peer.setting} leads to {response.service}: correct it")
+            return _Verification(refusal=f"{peer.setting} leads to {response.service}: correct it")
         if response.region != self._region:
-            raise StartError(
-                f"{peer.setting} leads to a service of region {response.region}, but "
+            return _Verification(
+                refusal=f"{peer.setting} leads to a service of region {response.region}, but "
                 f"GATEWAY_REGION is {self._region}: correct one of them"
             )
-        return True
+        return _Verification(is_verified=True)
 
     async def _compare_clocks(self, peer: Peer) -> None:
         sent = self._clock()
@@ -199,24 +200,34 @@ class Peers:
             agrees=not reading.differs,
         )
 
+    def _log_unavailable(self, service: str, error: grpc.aio.AioRpcError) -> None:
+        """Log that a service is unavailable, once."""
+        if service not in self._unavailable:
+            self._unavailable.add(service)
+            self._log.warning("service not verified", peer=service, status_code=error.code().name)
+
     def _log_service_change(self) -> None:
         if self.in_service is not self._was_in_service:
             self._was_in_service = self.in_service
             self._log.warning("clock decides service", in_service=self.in_service)
 
 
-def _refuse_certificate(peer: Peer, error: grpc.aio.AioRpcError) -> None:
-    """Raise StartError if the two processes cannot authenticate each other."""
+def _certificate_refusal(peer: Peer, error: grpc.aio.AioRpcError) -> str:
+    """The reason to refuse a service if the processes cannot authenticate each other, else empty.
+
+    A service that refuses the gateway's certificate closes the connection, like one that ends.
+    """
     text = error.details() or ""
     if from_rpc_error(error).reason == "CALLER_NOT_ADMITTED":
-        raise StartError(
+        return (
             f"{peer.setting} does not admit this gateway: GATEWAY_TLS_CERTIFICATE needs the DNS "
             "name `gateway`"
-        ) from error
+        )
     if error.code() is grpc.StatusCode.UNAVAILABLE and any(
         each in text for each in _CERTIFICATE_TEXTS
     ):
-        raise StartError(
+        return (
             f"{peer.setting} has a certificate of another authority or another name: correct it, "
             "or GATEWAY_TLS_AUTHORITY"
-        ) from error
+        )
+    return ""
