@@ -46,8 +46,7 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
     "UNKNOWN_FIELD": HttpError(
         400,
         "invalidFilter",
-        "The filter or sortBy names an attribute that cannot be filtered or sorted by. Use another "
-        "attribute.",
+        "{field} cannot be used in a filter or in sortBy. Use another attribute.",
     ),
     # SCIM clients send page tokens only inside cursors.
     "INVALID_PAGE_TOKEN": HttpError(

@@ -9,7 +9,7 @@ from cloudacademy.users.v1 import filter_pb2 as pb
 from gateway.convert.extension import is_custom
 from gateway.convert.user import field_name, to_timestamp
 from gateway.scim.errors import ScimError, invalid_filter
-from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Or, Present
+from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
 from gateway.scim.schema import AttributePath
 
 _OPERATORS: Final = {
@@ -23,6 +23,7 @@ _OPERATORS: Final = {
     "lt": pb.OPERATOR_LESS_THAN,
     "le": pb.OPERATOR_LESS_OR_EQUAL,
 }
+_EQUALITY: Final = (Operator.EQ, Operator.NE)
 
 _Name = Callable[[AttributePath], str]
 
@@ -58,6 +59,11 @@ def _each(operands: Sequence[Filter], name: _Name) -> list[pb.Filter]:
 
 
 def _comparison(compare: Compare, name: _Name) -> pb.Comparison:
+    if compare.operator not in _EQUALITY and _is_resource_id(compare.path):
+        raise invalid_filter(
+            f"The operator {compare.operator} does not apply to {compare.path};"
+            " use eq, ne or pr, with a complete id."
+        )
     comparison = pb.Comparison(
         field=name(compare.path), operator=_OPERATORS[compare.operator.value]
     )
@@ -73,6 +79,12 @@ def _comparison(compare: Compare, name: _Name) -> pb.Comparison:
         case value:
             comparison.text = str(value)
     return comparison
+
+
+def _is_resource_id(path: AttributePath) -> bool:
+    """Whether an attribute holds ids that usersvc stores as references: of members and groups."""
+    attribute = path.attribute
+    return path.extension is None and attribute.is_reference and path.target is attribute.value
 
 
 def _field(path: AttributePath) -> str:

@@ -172,7 +172,7 @@ def _unwrap_single(attribute: Attribute, values: list[object]) -> object:
 
 def wrong_type(attribute: Attribute, value: object) -> ScimError:
     return invalid_value(
-        f"{attribute.label} cannot be {describe(value)}; send {_EXPECTED[attribute.type]}."
+        f"{attribute.label} cannot be {describe(value)}; send {EXPECTED[attribute.type]}."
     )
 
 
@@ -327,7 +327,7 @@ _READERS: Final[Mapping[Type, Callable[[Attribute, Any], Any]]] = {
     Type.COMPLEX: _read_complex,
 }
 
-_EXPECTED: Final[Mapping[Type, str]] = {
+EXPECTED: Final[Mapping[Type, str]] = {
     Type.STRING: "a string",
     Type.REFERENCE: "a string holding a URI",
     Type.BOOLEAN: "true or false",
@@ -337,3 +337,4 @@ _EXPECTED: Final[Mapping[Type, str]] = {
     Type.BINARY: "a string of base64",
     Type.COMPLEX: "an object with its sub-attributes",
 }
+"""What to send for each type, as `detail` shows it."""

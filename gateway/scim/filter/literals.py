@@ -27,6 +27,14 @@ OPERATORS: Final[Mapping[Type, frozenset[Operator]]] = {
     Type.COMPLEX: _EQUALITY,
 }
 
+# Entra's documents show `externalId eq jyoung`. An unquoted text may have letters, digits and what
+# an e-mail address (RFC 5322 section 3.2.3) or base64 contains. Anything else, such as 'ann', may
+# be another notation of a string, which would be compared with its quotes and match nobody.
+_QUOTE_LETTERS: Final = "\u02b0-\u02ff\u0374\u07f4\u07f5\ua78b\ua78c"
+_UNQUOTED_TEXT: Final = re.compile(rf"(?!')(?:[^\W{_QUOTE_LETTERS}]|[@.!#$%&'*+/=?^|~-])+(?<!')")
+_OUTER_SIGNS: Final = re.compile(r"^\W+|\W+$")
+_KEYWORDS: Final = frozenset({*map(str, Operator), "pr", "and", "or", "not", "true", "false"})
+
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
 
 
@@ -43,7 +51,7 @@ def literal(name: str, attribute: Attribute, token: Token) -> Value:
     value: Value | None = None
     match attribute.type:
         case Type.STRING | Type.REFERENCE | Type.BINARY:
-            value = text if quoted or text.lower() not in {"true", "false"} else None
+            value = text if quoted else _unquoted_text(name, token)
         case Type.BOOLEAN:
             value = values.boolean(text)
         case Type.DATE_TIME:
@@ -58,9 +66,26 @@ def literal(name: str, attribute: Attribute, token: Token) -> Value:
     if value is None:
         raise invalid_filter(
             f"{name} is of type {attribute.type} and cannot be compared with {describe(text)}"
-            f" (at character {token.position} of the filter)."
+            f" (at character {token.position} of the filter);"
+            f" send {values.EXPECTED[attribute.type]}."
         )
     return value
+
+
+def _unquoted_text(name: str, token: Token) -> str:
+    """A text without quotes; refuses one that may have been meant otherwise."""
+    text = token.text
+    if not _UNQUOTED_TEXT.fullmatch(text) or text.lower() in _KEYWORDS:
+        raise invalid_filter(
+            f"{name} cannot be compared with {text:.80} (at character {token.position} of the"
+            f" filter). Send a string in double quotes, such as {describe(_bare(text))}."
+        )
+    return text
+
+
+def _bare(text: str) -> str:
+    """The letters and digits of a text and what is between them; an example if it has none."""
+    return _OUTER_SIGNS.sub("", text) or "ann"
 
 
 def _unquoted(token: Token) -> str:

@@ -168,6 +168,8 @@ class _Parser:
         token = self._next()
         if token.kind != WORD:
             raise self._unexpected(token, "the name of an attribute")
+        if token.text.lower() == "not":
+            raise self._unexpected(token, "brackets around what it negates; write not (…)")
         if self._element is not None:
             return self._sub_path(self._element, token.text, token)
         path = self._resource_type.find(token.text)

@@ -1,6 +1,7 @@
 """Properties of the SCIM library that hold for every input, tested with generated input."""
 
 import copy
+import re
 from collections.abc import Mapping
 from typing import Any
 
@@ -243,6 +244,79 @@ def test_names_and_keywords_of_a_filter_are_case_insensitive(tree):
     parts = text.split('"')  # every second one is a string
     upper = '"'.join(part.upper() if i % 2 == 0 else part for i, part in enumerate(parts))
     assert filters.parse(USER, upper) == tree
+
+
+# The syntax of RFC 7644 section 3.4.2.2, figure 1, written apart from the parser: the words of a
+# text become letters, and rules reduce these to the letter of a filter, F. It also has what
+# docs/scim.md adds: more white space, text without quotes, and `emails[…].value eq "x"`.
+END = r"(?![^ \t\n\r\f\v()\[\]\"])"
+QUOTE = "['\\u02b0-\\u02ff]"
+LEXEMES = re.compile(
+    rf"""(?P<S>[ \t\n\r\f\v]+)
+    |(?P<V>"(?:[^"\\\x00-\x1f]|\\["\\/bfnrt]|\\u[0-9a-fA-F]{{4}})*")
+    |(?P<P>[()\[\]])
+    |(?P<o>(?:eq|ne|co|sw|ew|gt|ge|lt|le){END})
+    |(?P<p>pr{END})
+    |(?P<a>(?:and|or){END})
+    |(?P<n>not{END})
+    |(?P<W>(?!{QUOTE})[\w@.:!\#$%&'*+/=?^|~-]+(?<!{QUOTE}){END})
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+RULES = [
+    (re.compile(r"W S?\[ S? F S? \] (?:S?W)? (?:SoS[VW]|Sp)? (?!S?[opW])", re.VERBOSE), "F"),
+    (re.compile(r"(?<!\])(?<!\]S) W S (?:oS[VW]|p)", re.VERBOSE), "F"),
+    (re.compile(r"n S? \( S? F S? \)", re.VERBOSE), "F"),
+    (re.compile(r"(?<![WVopan])(?<!nS) \( S? F S? \)", re.VERBOSE), "F"),
+    (re.compile(r"F S a S F", re.VERBOSE), "F"),
+]
+
+
+def is_strict(text: str) -> bool:
+    """Whether a text has the syntax of a filter; knows no attributes."""
+    letters, position = "", 0
+    text = text.strip(" \t\n\r\f\v")
+    while position < len(text):
+        found = LEXEMES.match(text, position)
+        if found is None:
+            return False
+        letters += found[0] if found.lastgroup == "P" else str(found.lastgroup)
+        position = found.end()
+    before = None
+    while letters != before:
+        before = letters
+        for rule, letter in RULES:
+            letters = rule.sub(letter, letters)
+    return letters == "F"
+
+
+QUOTES = st.sampled_from(
+    ["'", "`", "\u201c", "\u2019", "\u00ab", "{", "}", "<", ";", ",", "\\", ":"]
+)
+DAMAGE = st.one_of(QUOTES, WORDS, st.sampled_from(["", " ", '"', "\u00a0"]))
+
+
+@st.composite
+def damaged_filters(draw):
+    """The text of a filter after a few changes, most of which make it invalid."""
+    text = filters.to_text(draw(FILTERS))
+    text = draw(st.sampled_from([text, text.replace('"', "'"), text.replace('"', "")]))
+    for _ in range(draw(st.integers(0, 2))):
+        start = draw(st.integers(0, len(text)))
+        end = draw(st.integers(start, min(len(text), start + 3)))
+        text = text[:start] + draw(DAMAGE) + text[end:]
+    return text
+
+
+@given(FILTERS)
+def test_printed_filter_is_strict(tree):
+    assert is_strict(filters.to_text(tree))
+
+
+@given(st.one_of(damaged_filters(), TEXTS))
+def test_filter_that_does_not_parse_strictly_is_refused(text):
+    tree = accepted(filters.parse, USER, text)
+    assert tree is None or is_strict(text)
 
 
 # PATCH

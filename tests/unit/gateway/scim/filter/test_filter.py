@@ -27,6 +27,10 @@ TREES = [
     ('USERNAME EQ "Ann"', eq("userName", "Ann")),
     ("externalId eq jyoung", eq("externalId", "jyoung")),
     ("externalId eq 4711", eq("externalId", "4711")),
+    ("userName eq o'brien+x@corp.test", eq("userName", "o'brien+x@corp.test")),
+    ("userName eq jürgen@müller.test", eq("userName", "jürgen@müller.test")),
+    ("externalId eq ab/c+d==", eq("externalId", "ab/c+d==")),
+    ("userName eq \"'ann'\"", eq("userName", "'ann'")),
     ("userName sw O", Compare(path("userName"), Operator.SW, "O")),
     ("  title   pr  ", Present(path("title"))),
     ("title Pr", Present(path("title"))),
@@ -133,7 +137,13 @@ def test_printed_filter_parses_to_the_same_tree(tree):
         ('x509Certificates.value gt "x"', "gt does not apply to x509Certificates.value"),
         ("active eq maybe", '"maybe"'),
         ("userName eq true", '"true"'),
-        ('meta.created eq "yesterday"', '"yesterday"'),
+        ('meta.created eq "yesterday"', '"2026-01-31T09:30:00Z"'),
+        ('title eq"x"', "no space before"),
+        ('title eq "x"and nickName pr', 'no space before "and"'),
+        ("(title pr)and (nickName pr)", 'no space before "and"'),
+        ("title pr and(nickName pr)", 'no space before "("'),
+        ('emails[type eq "work"]and title pr', 'no space before "and"'),
+        ('title\u00a0eq "x"', "no attribute"),
         ('meta.created eq "2024-02-30T00:00:00Z"', '"2024-02-30T00:00:00Z"'),
         ("title gt null", "null"),
         ('(title eq "x"', 'expected ")"'),
@@ -147,7 +157,8 @@ def test_printed_filter_parses_to_the_same_tree(tree):
         ('title eq "\x00"', "NUL"),
         ("title eq \ud800", "surrogate"),
         ("title eq (", '"("'),
-        ("not title pr", '"not"'),
+        ("not title pr", "write not (…)"),
+        ('emails[not type eq "x"]', "write not (…)"),
         ("title pr and", "ends; expected the name"),
         ("and title pr", '"and"'),
         (f"title eq {'x' * 13_000}", "13009 characters"),
@@ -158,6 +169,34 @@ def test_printed_filter_parses_to_the_same_tree(tree):
 def test_invalid_filter_is_refused_with_a_detail_of_the_fault(text, mentions):
     with refused(400, "invalidFilter", mentions):
         filters.parse(USER, text)
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        *(
+            "'ann'",
+            "'ann",
+            "ann'",
+            "`ann`",
+            "\u2018ann\u2019",
+            "\u201cann\u201d",
+            "\u00abann\u00bb",
+        ),
+        *("\u02bcann\u02bc", "\uff07ann\uff07", "\uff02ann\uff02", "\u00b4ann\u00b4", "ann\u2032"),
+        *("{ann}", "<ann>", "ann;", ";ann", "ann,", "\\ann", "a\\nn", "ann\u200b", "bulkId:ann"),
+        *("and", "OR", "not", "pr", "eq"),
+    ],
+)
+@pytest.mark.parametrize("where", ["userName eq {}", "emails[type eq {}]", "emails.value co {}"])
+def test_value_in_other_quotes_is_refused_and_shown_in_double_quotes(where, value):
+    with refused(400, "invalidFilter", value, 'Send a string in double quotes, such as "'):
+        filters.parse(USER, where.format(value))
+
+
+def test_detail_repeats_an_unquoted_value_in_double_quotes():
+    with refused(400, "invalidFilter", "userName cannot", "'ann@x'", '"ann@x"', "character 13"):
+        filters.parse(USER, "userName eq 'ann@x'")
 
 
 def test_filter_at_each_limit_is_accepted():
