@@ -129,7 +129,7 @@ def attribute_values(
             raise values.duplicate_attribute(path.text)
         seen.add(path.text)
         if not path.read_only:
-            yield values.reference_to_value(path, value)
+            yield values.normalized(path, value)
 
 
 def _spread(

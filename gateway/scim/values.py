@@ -14,6 +14,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from gateway.scim.case_folding import fold
+from gateway.scim.entra_roles import ROLE_VALUE, ROLES, read_role, role_in
 from gateway.scim.errors import ScimError, describe, invalid_syntax, invalid_value
 from gateway.scim.schema import REFERENCE, Attribute, AttributePath, Type, Uniqueness
 
@@ -262,6 +263,8 @@ def _read_complex(attribute: Attribute, value: object) -> dict[str, Any] | None:
 
 def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
     """The sub-attributes of a complex value; None for those that are unassigned."""
+    if attribute is ROLES:
+        value = read_role(value)
     if isinstance(value, str) and attribute.value is not None:
         # Entra sends a manager or a member as the bare id (RFC 7643 section 2.4: `value` is the
         # significant part of a complex value).
@@ -282,8 +285,14 @@ def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
     return parts
 
 
-def reference_to_value(path: AttributePath, value: object) -> tuple[AttributePath, object]:
-    """Convert a write of `$ref` to a write of `value`: the URI is derived from the id."""
+def normalized(path: AttributePath, value: object) -> tuple[AttributePath, object]:
+    """Convert a write of a sub-attribute that stands for others to a write of those.
+
+    `$ref` becomes `value`, because the URI is derived from the id. `roles.value` with a role of
+    Entra as JSON text becomes a write of that role.
+    """
+    if path.sub_attribute is ROLE_VALUE and role_in(value) is not None:
+        return AttributePath(path.extension, path.attribute), value
     if path.sub_attribute is None or path.sub_attribute.name != REFERENCE or path.read_only:
         return path, value
     id_ = referenced_id(value) if isinstance(value, str) else value

@@ -7,6 +7,7 @@ from typing import Final
 import orjson
 
 from gateway.scim import values
+from gateway.scim.entra_roles import ROLE_VALUE, role_value
 from gateway.scim.errors import describe, invalid_filter
 from gateway.scim.filter.lexer import STRING, Token
 from gateway.scim.filter.tree import Operator, Value
@@ -51,7 +52,9 @@ def literal(name: str, attribute: Attribute, token: Token) -> Value:
     value: Value | None = None
     match attribute.type:
         case Type.STRING | Type.REFERENCE | Type.BINARY:
-            value = text if quoted else _unquoted_text(name, token)
+            value = text if quoted or text.lower() not in {"true", "false"} else None
+            if value and attribute is ROLE_VALUE:
+                value = role_value(text)
         case Type.BOOLEAN:
             value = values.boolean(text)
         case Type.DATE_TIME:

@@ -64,7 +64,7 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget
         raise mutability(
             f"{path.target.text} is readOnly and set by the service; leave it out of the PATCH."
         )
-    target, value = values.reference_to_value(path.target, value)
+    target, value = values.normalized(path.target, value)
     return Change(op, target, path.filter, value)
 
 

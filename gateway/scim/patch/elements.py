@@ -5,6 +5,7 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from gateway.scim import values
+from gateway.scim.entra_roles import ROLES
 from gateway.scim.errors import ScimError, mutability, no_target
 from gateway.scim.filter import And, Compare, Filter, Operator, element_test
 from gateway.scim.patch.budget import (
@@ -69,6 +70,11 @@ def _add_elements(
     budget.spend(identity_steps(attribute, known))
     elements = list(known)
     positions = {values.identity(attribute, each): i for i, each in enumerate(elements)}
+    if attribute is ROLES:
+        # Entra sends the type of a role in a POST, but not in a PATCH.
+        budget.spend(identity_steps(attribute, known))
+        for i, each in enumerate(elements):
+            positions.setdefault(values.identity(attribute, {**each, "type": None}), i)
     touched: set[int] = set()
     for each in added:
         position = positions.setdefault(values.identity(attribute, each), len(elements))
@@ -90,6 +96,8 @@ def _remove_elements(
         return [each for each in known if values.folded(attribute, each) not in removed_keys]
     if attribute.is_reference:
         removed = [{"value": each["value"]} for each in removed]
+    elif attribute is ROLES:
+        removed = [_without_label(each) for each in removed]
     wanted: dict[tuple[Attribute, ...], set[tuple[Json, ...]]] = {}
     for each in removed:
         parts = tuple(attribute.sub_attributes[name.lower()] for name in sorted(each))
@@ -100,6 +108,11 @@ def _remove_elements(
         for each in known
         if not any(_folded(each, parts) in removed_keys for parts, removed_keys in wanted.items())
     ]
+
+
+def _without_label(role: Resource) -> Resource:
+    """A role to remove, without its label, which may have changed since the role was added."""
+    return {k: v for k, v in role.items() if k != "display"} if "value" in role else role
 
 
 def _folded(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]:
