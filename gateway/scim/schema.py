@@ -19,6 +19,30 @@ USER_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:User"
 ENTERPRISE_USER_URN: Final = "urn:ietf:params:scim:schemas:extension:enterprise:2.0:User"
 GROUP_URN: Final = "urn:ietf:params:scim:schemas:core:2.0:Group"
 
+# URNs that clients send in place of ours, in lower case: OneLogin's, those of SCIM 1.1, and
+# misspellings in Entra's documents. They are read wherever ours is, and never returned.
+_ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
+    USER_URN: (
+        "urn:scim:schemas:core:2.0:user",
+        "urn:scim:schemas:core:2.0",
+        "urn:scim:schemas:core:1.0",
+        "urn:ietf:params:scim:schemas:core:2.0",
+    ),
+    GROUP_URN: (
+        "urn:scim:schemas:core:2.0:group",
+        "urn:scim:schemas:core:2.0",
+        "urn:scim:schemas:core:1.0",
+        "urn:ietf:params:scim:schemas:core:2.0",
+    ),
+    ENTERPRISE_USER_URN: (
+        "urn:scim:schemas:extension:enterprise:2.0:user",
+        "urn:scim:schemas:extension:enterprise:2.0",
+        "urn:scim:schemas:extension:enterprise:1.0",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0user",
+    ),
+}
+
 # The limits of a string, in bytes of UTF-8. Names and keys are indexed, and PostgreSQL limits an
 # index entry to about 2,700 bytes; other strings are not indexed.
 MAX_KEY_BYTES: Final = 1024
@@ -151,6 +175,10 @@ class Schema:
     name: str
     attributes: Mapping[str, Attribute]  # keyed in lower case
     read_document: Callable[[], Mapping[str, Any]] = field(repr=False)
+    urns: tuple[str, ...] = field(init=False, repr=False)  # by which clients name it, in lower case
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "urns", (self.urn.lower(), *_ALIASES.get(self.urn, ())))
 
     @property
     def document(self) -> Mapping[str, Any]:
@@ -271,9 +299,10 @@ class ResourceType:
         )
         object.__setattr__(self, "always_returned", tuple(always))
         object.__setattr__(self, "hidden", tuple(_hidden(top_level)))
-        paths = standard.standard_paths if standard else _spellings(self.schema.urn, top_level)
+        paths = standard.standard_paths if standard else _spellings(self, top_level)
         object.__setattr__(self, "standard_paths", paths)
-        object.__setattr__(self, "_urns", {each.urn.lower(): each for each in self.extensions})
+        urns = {urn: each for each in self.extensions for urn in each.urns}
+        object.__setattr__(self, "_urns", urns)
 
     @property
     def top_level(self) -> Iterator[AttributePath]:
@@ -325,7 +354,7 @@ class ResourceType:
         return paths_of(schema) if schema else iter(())
 
     def is_core_urn(self, text: str) -> bool:
-        return text.lower() == self.schema.urn.lower()
+        return text.lower() in self.schema.urns
 
     def with_extension(self, *schemas: Schema) -> "ResourceType":
         """This type with further extensions, for an organization's own attributes."""
@@ -369,14 +398,19 @@ def _path_in(extension: Schema, lower: str) -> AttributePath | None:
     return AttributePath(extension.urn, attribute, sub_attribute)
 
 
-def _spellings(core_urn: str, top_level: Sequence[AttributePath]) -> dict[str, AttributePath]:
+def _spellings(
+    resource_type: ResourceType, top_level: Sequence[AttributePath]
+) -> dict[str, AttributePath]:
     """All spellings of all attribute paths, in lower case; the first path keeps a spelling."""
+    schemas = {each.urn: each for each in resource_type.extensions}
     paths: dict[str, AttributePath] = {}
     for path in top_level:
-        name = path.attribute.name
-        qualifier = path.extension or core_urn
-        for spelling in (name, f"{qualifier}:{name}", f"{qualifier}.{name}"):
-            _spell(paths, spelling.lower(), path)
+        schema = schemas[path.extension] if path.extension else resource_type.schema
+        name = path.attribute.name.lower()
+        _spell(paths, name, path)
+        for urn in schema.urns:
+            _spell(paths, f"{urn}:{name}", path)
+            _spell(paths, f"{urn}.{name}", path)
     return paths
 
 

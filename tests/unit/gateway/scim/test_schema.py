@@ -36,6 +36,41 @@ def test_attribute_is_found_by_any_spelling_of_its_name(spelling, path):
 
 
 @pytest.mark.parametrize(
+    "urn",
+    [
+        "urn:scim:schemas:extension:enterprise:2.0",
+        "URN:SCIM:Schemas:extension:enterprise:2.0:User",
+        "urn:scim:schemas:extension:enterprise:1.0",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0",
+        "urn:ietf:params:scim:schemas:extension:enterprise:2.0User",
+    ],
+)
+def test_enterprise_extension_is_found_by_urns_of_other_clients(urn):
+    badge = schema.Schema.from_document({"id": "urn:acme:Badge", "name": "B", "attributes": []})
+    for resource_type in (USER, USER.with_extension(badge)):
+        assert resource_type.extension_urn(urn) == ENTERPRISE_USER_URN
+        for spelling in (f"{urn}:Manager.value", f"{urn}.manager.value"):
+            path = f"{ENTERPRISE_USER_URN}:manager.value"
+            assert str(resource_type.find(spelling)) == path
+    assert GROUP.extension_urn(urn) is None
+
+
+@pytest.mark.parametrize(
+    ("resource_type", "urn"),
+    [
+        (USER, "urn:scim:schemas:core:2.0"),
+        (USER, "urn:scim:schemas:core:2.0:User"),
+        (USER, "urn:scim:schemas:core:1.0"),
+        (GROUP, "urn:scim:schemas:core:2.0:Group"),
+        (GROUP, "urn:SCIM:schemas:core:2.0"),
+    ],
+)
+def test_core_schema_is_found_by_urns_of_other_clients(resource_type, urn):
+    assert resource_type.is_core_urn(urn)
+    assert str(resource_type.find(f"{urn}:displayName")) == "displayName"
+
+
+@pytest.mark.parametrize(
     "name",
     [
         "",
@@ -106,7 +141,7 @@ def test_custom_attributes_are_found_by_the_spellings_of_standard_ones():
     custom = [schema.Schema.from_document(each) for each in (SHOES, DOTTED)]
     user = USER.with_extension(*custom)
 
-    expected = schema._spellings(USER_URN, list(user.top_level))
+    expected = schema._spellings(user, list(user.top_level))
 
     assert {spelling: user.find(spelling) for spelling in expected} == expected
     assert "office.city" in expected
