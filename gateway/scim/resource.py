@@ -148,7 +148,7 @@ def _spread(
 def _spread_schema(
     resource_type: ResourceType, urn: str, value: object
 ) -> Iterator[tuple[AttributePath, Any]]:
-    if value is None or value == "":
+    if value is None or value in ("", []):
         value = {path.attribute.name: None for path in resource_type.extension_paths(urn)}
     if not isinstance(value, dict):
         raise invalid_value(f"{urn} is {describe(value)}; send an object with its attributes.")

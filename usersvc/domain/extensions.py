@@ -6,7 +6,7 @@ import math
 import re
 from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
-from typing import Final, TypeAlias
+from typing import Final, TypeAlias, TypeVar
 
 from chassis.errors import InvalidField, Refusal
 from usersvc.domain import limits
@@ -27,6 +27,8 @@ Value: TypeAlias = Single | tuple[Single, ...]
 Extension: TypeAlias = Mapping[str, Value]
 Extensions: TypeAlias = Mapping[str, Extension]
 """Extensions by schema URN. Empty values and empty extensions are left out."""
+
+_V = TypeVar("_V", bound=Value)
 
 # RFC 3339 section 5.6, limited to the offsets of xsd:dateTime: PostgreSQL allows none beyond 15:59.
 _DATE_TIME: Final = re.compile(
@@ -52,8 +54,10 @@ def apply(
 ) -> Extensions:
     """Replace the extensions that the mask names by those in `new`.
 
-    An immutable value stays if `new` leaves it out. Refuses (InvalidField) values that a schema
-    does not allow, and (FIELD_IMMUTABLE) a different value for an immutable attribute.
+    An extension without values is removed, whether or not an attribute is required. An immutable
+    value stays if `new` leaves it out. If `new` has no value for the extension or the complex
+    attribute around it, the required values beside it stay too. Refuses (InvalidField) values that
+    a schema does not allow, and (FIELD_IMMUTABLE) a different value for an immutable attribute.
     """
     by_urn = {schema.urn: schema for schema in schemas}
     named = _named(before.keys() | new.keys(), tuple(mask))
@@ -95,9 +99,20 @@ def _replaced(schema: Schema | None, urn: str, before: Extension, new: Extension
     for attribute in schema.attributes:
         if attribute.name in before:
             _keep_immutable(f"{urn}:{attribute.name}", attribute, before[attribute.name], extension)
-    if extension != before:
+    if extension and not new:
+        _keep_required(schema.attributes, before, extension)
+    if extension and extension != before:
         check(schema, extension)
     return extension
+
+
+def _keep_required(
+    attributes: Iterable[Attribute], before: Mapping[str, _V], after: dict[str, _V]
+) -> None:
+    """Keep the required values that a client without knowledge of the schema left out."""
+    for attribute in attributes:
+        if attribute.required and attribute.name in before:
+            after.setdefault(attribute.name, before[attribute.name])
 
 
 def _keep_immutable(
@@ -120,6 +135,8 @@ def _keep_immutable(
                 if parts.setdefault(part.name, value) != value:
                     raise Refusal(FIELD_IMMUTABLE, f"{field}.{part.name}")
                 extension[attribute.name] = parts
+        if parts and not new:
+            _keep_required(attribute.sub_attributes, known, parts)
 
 
 # --- rules for values -------------------------------------------------------------------

@@ -155,7 +155,7 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
         value = None if change.op is Op.REMOVE else values.read(sub_attribute, change.value)
         return lambda element: _set_part(change, element, {sub_attribute.name: value})
     if change.clears:
-        return lambda _: None
+        return lambda element: _merge_parts(attribute, element, dict.fromkeys(element)) or None
     if attribute.type is not Type.COMPLEX:
         element = values.read_element(attribute, change.value)
         return lambda _: element

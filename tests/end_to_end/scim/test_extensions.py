@@ -281,6 +281,51 @@ async def test_list_is_sorted_by_single_valued_registered_attribute(acme: Client
     assert (refused.status, refused.document["scimType"]) == (400, "invalidValue")
 
 
+CAR = "urn:acme:provisioning:2.0:Car"
+CAR_SCHEMA = pb.Schema(
+    urn=CAR,
+    name="Car",
+    attributes=[
+        A(name="plate", type=A.TYPE_STRING, required=True),
+        A(name="lot", type=A.TYPE_STRING),
+    ],
+)
+
+
+async def test_extension_with_required_attribute_is_removed_or_omitted(
+    tenant: Stack, operate: Operator
+):
+    """RFC 7644 sections 3.5.1 and 3.5.2.2; a client need not know the extension."""
+    removals = [
+        {"op": "remove", "path": CAR},
+        {"op": "replace", "path": CAR, "value": None},
+        {"op": "replace", "value": {CAR: None}},
+        {"op": "add", "path": CAR, "value": []},
+        {"op": "replace", "path": CAR, "value": {"plate": None, "lot": ""}},
+    ]
+    async with new_client(tenant, operate, CAR_SCHEMA) as scim:
+        reply = await scim("POST", "/Users", person(**{CAR: {"plate": "A 1", "lot": "3"}}))
+        path, person_ = f"/Users/{reply.document['id']}", reply.document
+        without = {"userName": person_["userName"], "title": "Boss"}
+        partly = {**without, CAR: {"lot": "4"}}
+
+        for removal in removals:
+            removed = await scim("PATCH", path, {"schemas": [PATCH_OP], "Operations": [removal]})
+            assert (removed.status, removed.document.get(CAR)) == (200, None)
+            restored = await scim("PUT", path, {**without, CAR: person_[CAR]})
+            assert restored.document[CAR] == person_[CAR]
+        incomplete = await scim("PUT", path, partly)
+        required = {"op": "remove", "path": f"{CAR}:plate"}
+        kept = await scim("PATCH", path, {"schemas": [PATCH_OP], "Operations": [required]})
+        omitted = await scim("PUT", path, without)
+
+    assert (incomplete.status, incomplete.document["scimType"]) == (400, "invalidValue")
+    assert (kept.status, kept.document["scimType"]) == (400, "mutability")
+    assert (omitted.status, omitted.document.get(CAR), omitted.document["title"]) == (
+        200, None, "Boss",
+    )  # fmt: skip
+
+
 async def test_bulk_and_root_query_support_registered_attributes(acme: Client):
     operation = {
         "method": "POST",

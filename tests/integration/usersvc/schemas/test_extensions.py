@@ -1,6 +1,7 @@
 """Extension values of users: stored, validated and updated."""
 
 import pytest
+from cloudacademy.users.v1 import schemas_pb2 as pb
 
 from tests.support.usersvc.schema_calls import (
     ALL_TYPES,
@@ -102,6 +103,41 @@ async def test_immutable_attribute_keeps_its_first_value(users):
                      extensions=badge(office={"city": "Oslo", "since": "June"}))  # fmt: skip
     updated = await update(users, ann.id, BADGE, extensions=badge(office={"city": "Rome"}))
     assert dict(updated.extensions) == badge(serial="s1", office={"city": "Rome", "since": "May"})
+
+
+@pytest.mark.parametrize("mask", ["extensions", "urn:acme:car", "*"])
+async def test_extension_with_required_attribute_is_removed_as_a_whole(users, schemas, mask):
+    await create_schema(
+        schemas, attribute("plate", required=True), attribute("lot"), urn="urn:acme:car"
+    )
+    car = {"urn:acme:car": extension(lot="3", plate="A 1")}
+    ann = await create(users, f"ann-{mask}", extensions=car)
+
+    updated = await update(users, ann.id, mask, user_name=ann.user_name)
+
+    assert dict(updated.extensions) == {}
+
+
+async def test_required_values_stay_with_an_immutable_one_that_is_left_out(users, schemas):
+    await create_schema(
+        schemas,
+        attribute("plate", required=True),
+        attribute("lot"),
+        attribute("vin", mutability=pb.Attribute.MUTABILITY_IMMUTABLE),
+        urn="urn:acme:car",
+    )
+    car = {"urn:acme:car": extension(lot="3", plate="A 1", vin="v")}
+    ann = await create(users, "ann", extensions=car)
+    office = {"city": "Oslo", "since": "May", "desk": 1}
+    bob = await create(users, "bob", extensions=badge(number="7", office=office))
+
+    with invalid_field("urn:acme:car:plate"):
+        await update(users, ann.id, "extensions", extensions={"urn:acme:car": extension(lot="4")})
+    ann = await update(users, ann.id, "extensions")
+    bob = await update(users, bob.id, "extensions", extensions=badge(number="8"))
+
+    assert dict(ann.extensions) == {"urn:acme:car": extension(plate="A 1", vin="v")}
+    assert dict(bob.extensions) == badge(number="8", office={"city": "Oslo", "since": "May"})
 
 
 async def test_required_attribute_is_required_in_a_present_extension(users, schemas):

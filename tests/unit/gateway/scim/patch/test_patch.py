@@ -540,6 +540,14 @@ BADGE = USER.with_extension(
                 {"name": "number", "type": "integer", "mutability": "immutable", "required": True},
                 {"name": "tags", "type": "string", "multiValued": True},
                 {"name": "floors", "type": "integer", "multiValued": True},
+                {
+                    "name": "office",
+                    "type": "complex",
+                    "subAttributes": [
+                        {"name": "desk", "type": "integer"},
+                        {"name": "since", "type": "string", "mutability": "immutable"},
+                    ],
+                },
             ],
         }
     )
@@ -553,6 +561,16 @@ def test_immutable_attribute_can_be_set_only_once():
     assert patched(once, op("replace", "number", "7"), resource_type=BADGE) == once
     with refused(400, "mutability", "number"):
         patched(once, op("replace", "number", 8), resource_type=BADGE)
+
+
+@pytest.mark.parametrize("value", [..., None, ""])
+def test_complex_value_with_an_immutable_part_cannot_be_cleared(value):
+    office = {"desk": 1, "since": "May"}
+    user = {**BARE, "urn:acme:1.0:Badge": {"number": 7, "office": office}}
+    operation = op("remove", "office") if value is ... else op("replace", "office", value)
+
+    with refused(400, "mutability", "office.since"):
+        patched(user, operation, resource_type=BADGE)
 
 
 def test_extension_without_its_required_attribute_is_refused():
