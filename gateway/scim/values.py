@@ -97,11 +97,24 @@ def read_elements(attribute: Attribute, value: object) -> list[Any]:
     """The elements of a multi-valued attribute; a single element may come without an array."""
     values = value if isinstance(value, list) else [value]
     check_count(attribute, len(values))
+    if attribute.type is not Type.COMPLEX:
+        values = list(map(plain_value, values))
     elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
     if len(elements) > 1:
         elements = distinct(attribute, elements)
         check_elements(attribute, elements)
     return elements
+
+
+def plain_value(value: object) -> object:
+    """The `value` of an object that stands for one value of a simple multi-valued attribute.
+
+    UnboundID's SDK sends `[{"value": "x"}]` for these, too. Anything else is returned unchanged.
+    """
+    if not isinstance(value, dict):
+        return value
+    found = [part for name, part in value.items() if name.lower() == "value"]
+    return found[0] if len(found) == 1 and not isinstance(found[0], dict) else value
 
 
 def read_element(attribute: Attribute, value: object) -> Json:

@@ -157,7 +157,8 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     if change.clears:
         return lambda element: _merge_parts(attribute, element, dict.fromkeys(element)) or None
     if attribute.type is not Type.COMPLEX:
-        element = values.read_element(attribute, change.value)
+        single = values.plain_value(unwrap_single(attribute, change.value))
+        element = values.read_element(attribute, single)
         return lambda _: element
     parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
     if op is not Op.REPLACE:

@@ -219,6 +219,32 @@ async def test_patch_changes_elements_that_match_a_value_filter(acme: Client):
     assert removed.document[BADGE]["doors"] == [{"value": "south", "type": "back"}]
 
 
+async def test_simple_values_are_accepted_as_objects_with_a_value(acme: Client):
+    """UnboundID's SDK sends them so in every kind of request."""
+    reply = await create_user(acme, tags=[{"value": "a"}, "b", {"Value": "c", "type": "x"}])
+    path, user_name = f"/Users/{reply.document['id']}", reply.document["userName"]
+
+    async def patch(op: str, path_: str | None, value: object = None) -> list[str]:
+        operation = {"op": op, "value": value} | ({"path": path_} if path_ else {})
+        body = {"schemas": [PATCH_OP], "Operations": [operation]}
+        patched = await acme("PATCH", path, body)
+        assert patched.status == 200, patched.document
+        return patched.document[BADGE]["tags"]
+
+    tags = f"{BADGE}:tags"
+    assert reply.document[BADGE]["tags"] == ["a", "b", "c"]
+    assert await patch("add", tags, [{"value": "d"}, {"value": None}]) == ["a", "b", "c", "d"]
+    assert await patch("remove", tags, [{"value": "a"}]) == ["b", "c", "d"]
+    assert await patch("add", None, {BADGE: {"tags": {"value": "e"}}}) == ["b", "c", "d", "e"]
+    assert await patch("replace", f'{tags}[value eq "e"]', {"value": "f"}) == ["b", "c", "d", "f"]
+    assert await patch("replace", None, {tags: [{"value": "g"}]}) == ["g"]
+    body = {"userName": user_name, BADGE: {"tags": [{"value": "h"}]}}
+    assert (await acme("PUT", path, body)).document[BADGE]["tags"] == ["h"]
+    for wrong in ({"display": "x"}, {}, {"value": {"value": "x"}}, {"value": ["x"]}, {"value": 1}):
+        refused = await acme("PUT", path, {**body, BADGE: {"tags": [wrong]}})
+        assert (refused.status, refused.document["scimType"]) == (400, "invalidValue")
+
+
 async def test_patch_without_effect_keeps_the_version(acme: Client):
     reply = await create_user(acme, **BADGE_VALUES)
 
