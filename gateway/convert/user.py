@@ -19,6 +19,8 @@ from gateway.scim.schema import ENTERPRISE_USER_URN, REFERENCE, USER, AttributeP
 Resource = dict[str, Any]
 
 _WORD_START: Final = re.compile(r"(?<=[a-z0-9])(?=[A-Z])")
+# No user has another id. Of text that is no id, `$ref` would not even be a URI.
+_USER_ID: Final = re.compile(r"[0-9A-Fa-f-]{36}")
 _EXTENSION_FIELDS: Final = {ENTERPRISE_USER_URN: "enterprise"}
 _COMMON_FIELDS: Final = {
     ("meta", "created"): "create_time",
@@ -224,7 +226,7 @@ def _finish_enterprise(resource: Resource, base_url: str) -> None:
         return
     resource["schemas"].append(ENTERPRISE_USER_URN)
     manager = extension.get("manager")
-    if manager is not None:
+    if manager is not None and _USER_ID.fullmatch(manager["value"]):
         manager["$ref"] = f"{base_url}/Users/{manager['value']}"
 
 
