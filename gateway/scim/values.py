@@ -149,14 +149,18 @@ def identity(attribute: Attribute, element: Json) -> object:
     """The key by which elements of a multi-valued attribute are distinguished.
 
     RFC 7643 section 2.4: the same (type, value) should not be returned twice. A reference to a
-    resource is identified by its id alone.
+    resource is identified by its id alone. Case matters only where an attribute is caseExact.
     """
     if attribute.type is not Type.COMPLEX:
         return folded(attribute, element)
+    subs = attribute.sub_attributes
     if attribute.value is None or "value" not in element:
-        return frozenset(element.items())
+        return frozenset((name, folded(subs[name.lower()], v)) for name, v in element.items())
     value = element["value"]
-    return value if attribute.is_reference else (element.get("type"), value)
+    if attribute.is_reference:
+        return value
+    type_ = element.get("type")
+    return (type_ and folded(subs["type"], type_), folded(attribute.value, value))
 
 
 def distinct(attribute: Attribute, elements: Iterable[Any]) -> list[Any]:
@@ -304,9 +308,11 @@ def normalized(path: AttributePath, value: object) -> tuple[AttributePath, objec
     `$ref` becomes `value`, because the URI is derived from the id. `roles.value` with a role of
     Entra as JSON text becomes a write of that role.
     """
+    if path.sub_attribute is None:
+        return path, value
     if path.sub_attribute is ROLE_VALUE and role_in(value) is not None:
         return AttributePath(path.extension, path.attribute), value
-    if path.sub_attribute is None or path.sub_attribute.name != REFERENCE or path.read_only:
+    if path.sub_attribute.name != REFERENCE or path.read_only:
         return path, value
     id_ = referenced_id(value) if isinstance(value, str) else value
     return AttributePath(path.extension, path.attribute, path.attribute.value), id_

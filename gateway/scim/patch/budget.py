@@ -73,7 +73,18 @@ def identity_steps(attribute: Attribute, elements: Sequence[Json]) -> int:
     steps = len(elements) * _STEPS_PER_IDENTITY
     if attribute.type is not Type.COMPLEX:
         steps += _text_steps(elements, Counter([None]))
+    elif not attribute.is_reference:
+        steps += sum(map(_identity_characters, elements)) // _TEXT_PER_STEP
     return steps
+
+
+def _identity_characters(element: Json) -> int:
+    """The characters of the texts that identify a complex element."""
+    if not element:
+        return 0
+    if "value" in element:
+        return _weighted_length(element["value"]) + _weighted_length(element.get("type"))
+    return sum(map(_weighted_length, element.values()))
 
 
 def _steps_per_text(compare: Compare) -> int:
@@ -91,5 +102,11 @@ def _text_steps(elements: Sequence[Json], times: Counter[str | None]) -> int:
 
 def _characters(elements: Sequence[Json], name: str | None) -> int:
     found = (each if name is None else each.get(name) for each in elements)
-    texts = (each for each in found if isinstance(each, str))
-    return sum(len(each) if each.isascii() else _FOLDING * len(each) for each in texts)
+    return sum(map(_weighted_length, found))
+
+
+def _weighted_length(value: Json) -> int:
+    """The length of a text, in characters that cost as much as ASCII; 0 for any other value."""
+    if not isinstance(value, str):
+        return 0
+    return len(value) if value.isascii() else _FOLDING * len(value)

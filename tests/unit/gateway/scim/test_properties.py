@@ -112,7 +112,7 @@ ELEMENTS = st.fixed_dictionaries(
 
 
 def with_one_primary(elements: list[dict[str, Any]], position: int) -> list[dict[str, Any]]:
-    unique = list({(e.get("type"), e["value"]): e for e in elements}.values())
+    unique = list({(e.get("type"), e["value"].lower()): e for e in elements}.values())
     if position < len(unique):
         unique[position] = {**unique[position], "primary": True}
     return unique
@@ -148,6 +148,24 @@ def test_patched_resource_is_one_that_a_client_could_send(user, operations):
     patched = accepted(patch.apply, USER, user, operations)
     if patched is not None:
         assert {"id": "u1", **resources.read(USER, patched)} == patched
+
+
+@given(
+    st.lists(
+        st.fixed_dictionaries(
+            {"value": st.sampled_from(["Admin", "ADMIN", "É", "é", "x"])},
+            optional={"type": st.sampled_from(["a", "A"]), "display": NAMES},
+        )
+    ),
+    st.booleans(),
+)
+def test_values_that_differ_in_case_only_are_kept_once(roles, at_once):
+    body = [roles] if at_once else [[each] for each in roles]
+    operations = [Operation(Op.ADD, "roles", each) for each in body]
+    patched = patch.apply(USER, {"userName": "ann"}, operations)
+    keys = [(e.get("type", "").lower(), e["value"].lower()) for e in patched.get("roles", ())]
+    assert len(keys) == len(set(keys))
+    assert {value for _, value in keys} == {each["value"].lower() for each in roles}
 
 
 @given(OBJECTS.map(lambda document: {**document, "userName": "ann"}))
