@@ -46,7 +46,11 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         actor = convert.read_actor(request.actor)
         setup = self._read_setup(request.connection)
         connection = await self._store.update(
-            organization_id, setup, request.etag, actor, self._clock
+            organization_id,
+            setup,
+            (request.etag, request.connection.etag),
+            actor,
+            self._clock,
         )
         return sso_pb2.UpdateSsoConnectionResponse(
             connection=convert.sso_connection_message(connection)

@@ -8,6 +8,7 @@ import asyncpg
 from chassis.clock import Clock
 from chassis.database.pool import Database
 from chassis.errors import ETAG_MISMATCH, Refusal
+from chassis.etags import require_etag
 from keysvc.domain import sso
 from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND, SSO_DOMAIN_TAKEN
@@ -45,12 +46,17 @@ class SsoStore:
                 raise Refusal(SSO_CONNECTION_NOT_FOUND)
             before = await _select(db, organization_id)
         setup = sso.without_domain(before.setup, domain)
-        return await self.update(organization_id, setup, before.etag, actor, clock)
+        return await self.update(organization_id, setup, (before.etag,), actor, clock)
 
     async def update(
-        self, organization_id: UUID, setup: SsoSetup, etag: str, actor: Actor, clock: Clock
+        self,
+        organization_id: UUID,
+        setup: SsoSetup,
+        etags: tuple[str, ...],
+        actor: Actor,
+        clock: Clock,
     ) -> SsoConnection:
-        """Set up the connection. An equal setup changes nothing.
+        """Set up the connection if `etags` allow it. An equal setup changes nothing.
 
         A change that invalidates the last test deactivates the connection. Refuses
         ORGANIZATION_NOT_FOUND, ETAG_MISMATCH and SSO_DOMAIN_TAKEN.
@@ -58,8 +64,7 @@ class SsoStore:
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
             before = await _select(db, organization_id)
-            if etag and etag != before.etag:
-                raise Refusal(ETAG_MISMATCH, before.etag)
+            require_etag(etags, before.etag)
             changed = sso.changed_fields(before.setup, setup)
             if not changed:
                 return before

@@ -7,7 +7,7 @@ import grpc
 from cloudacademy.users.v1 import groups_pb2, groups_pb2_grpc
 
 from chassis.clock import Clock
-from chassis.errors import ETAG_MISMATCH, Refusal
+from chassis.etags import require_etag
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import groups
 from usersvc.domain.groups import Group, GroupProfile
@@ -103,8 +103,7 @@ class GroupServicer(groups_pb2_grpc.GroupServiceServicer):
         new = to_profile(request.group)
 
         def decide(group: Group) -> GroupProfile:
-            if request.etag and request.etag != group.etag:
-                raise Refusal(ETAG_MISMATCH, group.etag)
+            require_etag((request.etag, request.group.etag), group.etag)
             profile = groups.apply(group.profile, new, mask)
             groups.check(profile)
             return profile

@@ -8,7 +8,8 @@ import grpc
 from cloudacademy.users.v1 import users_pb2, users_pb2_grpc
 
 from chassis.clock import Clock
-from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
+from chassis.errors import InvalidField
+from chassis.etags import require_etag
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import extensions, users
 from usersvc.domain.changes import Origin
@@ -150,7 +151,7 @@ class UserServicer(users_pb2_grpc.UserServiceServicer):
         change = _Change(
             new=to_profile(request.user),
             mask=tuple(request.update_mask.paths),
-            etag=request.etag,
+            etags=(request.etag, request.user.etag),
         )
         origin = to_origin(context)
         user = await self._store.get(organization_id, user_id)
@@ -222,8 +223,8 @@ class _Change:
 
     new: Profile
     mask: tuple[str, ...]
-    etag: str
-    """The required version of the user; empty means any version."""
+    etags: tuple[str, ...]
+    """The required versions of the user; an empty one means any version."""
 
     def needs_schemas(self, user: User) -> bool:
         """Whether the change affects extension values, which are validated against schemas."""
@@ -232,8 +233,7 @@ class _Change:
 
     def apply(self, user: User, schemas: Sequence[Schema] = ()) -> Profile:
         """The user's profile after the change. Refuses ETAG_MISMATCH, InvalidField and others."""
-        if self.etag and self.etag != user.etag:
-            raise Refusal(ETAG_MISMATCH, user.etag)
+        require_etag(self.etags, user.etag)
         profile, new, mask = user.profile, self.new, self.mask
         changed = users.apply(profile, new, mask)
         users.check(changed)

@@ -184,6 +184,21 @@ async def test_concurrent_update_with_the_same_etag_is_refused(keysvc: Replica):
         await update(keysvc, acme, connection.etag, idp_entity_id="urn:late")
 
 
+async def test_update_with_a_stale_etag_in_the_connection_is_refused(keysvc: Replica):
+    acme = await keysvc.create()
+    read = await update(keysvc, acme)
+    current = await update(keysvc, acme, idp_entity_id="urn:other")
+    read.idp_entity_id = "urn:late"
+    for etag in ("", current.etag):
+        with refused("ETAG_MISMATCH"):
+            await keysvc.sso.UpdateSsoConnection(
+                pb.UpdateSsoConnectionRequest(
+                    organization_id=acme, connection=read, etag=etag, actor=ANN
+                )
+            )
+    assert await get(keysvc, acme) == current
+
+
 async def test_sign_in_test_of_an_outdated_setup_is_refused(keysvc: Replica):
     acme = await keysvc.create()
     connection = await update(keysvc, acme)

@@ -2,7 +2,7 @@
 
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
-from cloudacademy.users.v1.groups_pb2 import Group, MemberChange
+from cloudacademy.users.v1.groups_pb2 import Group, MemberChange, UpdateGroupRequest
 from grpc import StatusCode
 
 from tests.support.usersvc.group_calls import (
@@ -161,6 +161,28 @@ async def test_stale_group_etag_is_refused(groups, people, team):
 async def test_current_group_etag_is_accepted(groups, people, team):
     changed = await change_members(groups, team.id, add=people[3:], etag=team.etag)
     assert changed.etag == "2"
+
+
+async def test_stale_etag_in_the_group_is_refused(groups, people, team):
+    changed = await change_members(groups, team.id, add=people[3:4])
+    for etag in ("", changed.etag):
+        request = UpdateGroupRequest(
+            organization_id=team.organization_id,
+            group=Group(id=team.id, etag=team.etag),
+            members=MemberChange(clear=True),
+            etag=etag,
+        )
+        with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=changed.etag):
+            await groups.UpdateGroup(request)
+    assert await members(groups, team.id) == people[:4]
+
+
+async def test_current_etag_in_the_group_is_accepted(groups, people, team):
+    request = UpdateGroupRequest(
+        organization_id=team.organization_id, group=team, members=MemberChange(clear=True)
+    )
+    await groups.UpdateGroup(request)
+    assert await members(groups, team.id) == []
 
 
 async def test_stale_etag_is_refused_even_without_a_difference(groups, people, team):

@@ -16,6 +16,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 from grpc import StatusCode
 
 from tests.support.usersvc.user_calls import (
+    ACME,
     NOBODY,
     compare,
     create,
@@ -158,6 +159,33 @@ async def test_update_with_current_etag_succeeds_once(users):
     with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag="2"):
         await update(users, user.id, title="second", etag=user.etag)
     assert (await get(users, user.id)).title == "first"
+
+
+@pytest.mark.parametrize(
+    ("in_user", "in_request"), [("1", ""), ("1", "1"), ("1", "2"), ("2", "1"), ("x", "2")]
+)
+async def test_update_with_a_stale_etag_in_the_user_is_refused(users, in_user, in_request):
+    user = await create(users, "ann", active=True)
+    current = await update(users, user.id, active=False)
+    stale = User(id=user.id, etag=in_user, active=True)
+    request = UpdateUserRequest(
+        organization_id=ACME,
+        user=stale,
+        update_mask=FieldMask(paths=["active"]),
+        etag=in_request,
+    )
+    with refused(Reason.REASON_ETAG_MISMATCH, StatusCode.ABORTED, etag=current.etag):
+        await users.UpdateUser(request)
+    assert await get(users, user.id) == current
+
+
+async def test_user_that_was_read_can_be_sent_back(users):
+    user = await create(users, "ann", title="Engineer")
+    user.title = "Analyst"
+    request = UpdateUserRequest(
+        organization_id=ACME, user=user, update_mask=FieldMask(paths=["title"])
+    )
+    assert (await users.UpdateUser(request)).user.title == "Analyst"
 
 
 @pytest.mark.parametrize("etag", ["0", "2", "x", "-1", "9" * 40, "\u0661"])
