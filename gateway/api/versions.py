@@ -11,7 +11,7 @@ from gateway.backend.errors import HTTP_ERRORS, RefusedError
 from gateway.convert.user import etag_header
 from gateway.http.responses import ScimResponse
 from gateway.limits.rejections import RETRY_AFTER_SECONDS
-from gateway.scim.errors import ScimError
+from gateway.scim.errors import ScimError, describe
 
 MAX_ATTEMPTS: Final = 10
 """The most attempts of a write without If-Match while other writes change the resource."""
@@ -22,23 +22,30 @@ Outcome = TypeVar("Outcome")
 
 
 async def wanted_etag(request: ScimRequest, current: Callable[[], Awaitable[str]]) -> str:
-    """The version that If-Match requires, or an empty string for any version.
+    """The version that a write requires (If-Match, If-None-Match); an empty string means any.
 
-    If the header lists several, the result is the current one; refuses (412) if none is current.
+    If several versions are permitted, the result is the current one. Refuses (412) a current
+    version that If-Match does not list or that If-None-Match lists (RFC 9110 section 13.1).
     """
-    etags = wanted_etags(request.header("If-Match"))
-    if etags is None:
-        return ""
-    if len(etags) == 1:
-        return etags[0]
+    etags, excluded = wanted_etags(request.header("If-Match")), request.header("If-None-Match")
+    if excluded is None and (etags is None or len(etags) == 1):
+        return etags[0] if etags else ""
     etag = await current()
-    if etag not in etags:
+    if etags is not None and etag not in etags:
         raise etag_mismatch()
+    if client_has(excluded, etag):
+        raise _excluded(str(excluded), etag)
     return etag
 
 
 def not_modified(request: ScimRequest, etag: str) -> ScimResponse | None:
-    """The response 304 if the client has this version already (If-None-Match); otherwise None."""
+    """The response 304 if the client has this version already (If-None-Match); otherwise None.
+
+    Refuses (412) a version that If-Match does not list.
+    """
+    etags = wanted_etags(request.header("If-Match"))
+    if etags is not None and etag not in etags:
+        raise etag_mismatch()
     if not client_has(request.header("If-None-Match"), etag):
         return None
     return ScimResponse(304, headers={"ETag": etag_header(etag)})
@@ -83,6 +90,16 @@ class ContendedError(ScimError):
             "Other requests keep changing this resource. Nothing was changed; send this one again.",
             {"Retry-After": str(RETRY_AFTER_SECONDS)},
         )
+
+
+def _excluded(header: str, etag: str) -> ScimError:
+    """The error for a write to a version that If-None-Match excludes."""
+    return ScimError(
+        412,
+        None,
+        f"If-None-Match is {describe(header)}, and the resource exists with the version "
+        f"{etag_header(etag)}. To change it, omit If-None-Match, or send the version as If-Match.",
+    )
 
 
 def etag_mismatch() -> ScimError:

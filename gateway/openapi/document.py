@@ -29,7 +29,7 @@ _ERRORS: Final = {
     403: "Discovery endpoints do not support filters",
     404: "The organization has no resource with this id",
     409: "Another resource already has this value",
-    412: "The version in If-Match is not the current version",
+    412: "The current version does not satisfy If-Match or If-None-Match",
     413: "The body is too large or has too many operations",
     415: "The Content-Type is not JSON",
     429: "Too many requests; retry after the time in Retry-After",
