@@ -5,7 +5,7 @@ from typing import Any, Final
 
 from gateway.api.discovery import SERVICE_PROVIDER_CONFIG
 from gateway.openapi.schemas import Json
-from gateway.scim.bulk.request import BULK_RESPONSE_URN
+from gateway.scim.bulk.request import BULK_REQUEST_URN, BULK_RESPONSE_URN
 from gateway.scim.bulk.request import MAX_OPERATIONS as MAX_BULK_OPERATIONS
 from gateway.scim.filter import MAX_LENGTH
 from gateway.scim.paging import MAX_PAGE_SIZE
@@ -13,9 +13,8 @@ from gateway.scim.patch import PATCH_OP_URN, Op
 from gateway.scim.patch.message import MAX_OPERATIONS
 from gateway.scim.responses import ERROR_URN, LIST_RESPONSE_URN
 from gateway.scim.schema import RESOURCE_TYPE_URN, SCHEMA_URN, Mutability, Returned, Type
+from gateway.scim.search import SEARCH_REQUEST_URN
 
-SEARCH_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
-BULK_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 SCIM_TYPES: Final = (
     "invalidFilter",
     "tooMany",

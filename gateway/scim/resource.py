@@ -4,14 +4,14 @@ A canonical resource is a dict with names as the schema spells them, values as `
 returns them, one object per extension that has values, and no unassigned attributes.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
 
 from gateway.scim import values
 from gateway.scim.errors import ScimError, describe, invalid_syntax, invalid_value
-from gateway.scim.schema import AttributePath, ResourceType, Type
+from gateway.scim.schema import GROUP_URN, USER_URN, AttributePath, ResourceType, Type
 from gateway.scim.values import Json
 
 MAX_DEPTH: Final = 32
@@ -21,6 +21,10 @@ MAX_STRINGS: Final = 200_000
 """The most strings in a body, names included. A group that fills 1 MiB with members has 160,000."""
 
 _BYTE_ORDER_MARK: Final = b"\xef\xbb\xbf"
+
+MESSAGES: Final = "urn:ietf:params:scim:api:messages:2.0:"
+"""The beginning of the URNs of messages (RFC 7644 section 10.3.2)."""
+_RESOURCES: Final = frozenset({USER_URN.lower(), GROUP_URN.lower()})
 
 Resource = dict[str, Any]
 
@@ -89,7 +93,7 @@ def read(resource_type: ResourceType, document: Mapping[str, Any]) -> Resource:
     attribute and a second primary value (invalidValue), and an attribute that is given twice in
     two spellings (invalidSyntax).
     """
-    check_schemas(document)
+    check_schemas(document, resource_type.schema.urn)
     resource: Resource = {}
     for path, value in attribute_values(resource_type, document):
         canonical = values.read(path.target, value)
@@ -110,13 +114,34 @@ def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     return lower
 
 
-def check_schemas(document: Mapping[str, Any]) -> None:
-    """Refuse (invalidValue) a `schemas` that is not an array of strings; URNs are not checked."""
+def check_schemas(document: Mapping[str, Any], own: str) -> None:
+    """Check the `schemas` of a message or resource whose URN is `own`. It may be missing.
+
+    Refuses a value that is not an array of strings (invalidValue), and the URN of another message
+    or resource without `own` (invalidSyntax): the client sends to the wrong endpoint. Other URNs
+    are ignored, because clients send names of their own and those of older versions.
+    """
     for key, value in document.items():
         if key.lower() != "schemas" or value is None:
             continue
         if not isinstance(value, list) or not all(isinstance(each, str) for each in value):
             raise invalid_value(f"schemas is {describe(value)}; send an array of schema URNs.")
+        _check_kind(value, own)
+
+
+def _check_kind(urns: Sequence[str], own: str) -> None:
+    if own in urns:
+        return
+    known = {urn.lower(): urn for urn in urns}
+    if own.lower() in known:
+        return
+    is_message = own.startswith(MESSAGES)
+    for name, urn in known.items():
+        if name.startswith(MESSAGES.lower()) or (not is_message and name in _RESOURCES):
+            raise invalid_syntax(
+                f"schemas is {describe(urn)}, but this request takes {own}. Send that URN, or omit "
+                "schemas."
+            )
 
 
 def attribute_values(

@@ -49,6 +49,7 @@ class SearchRequest:
         return astuple(self)[:_IDENTITY_FIELDS]
 
 
+SEARCH_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:SearchRequest"
 _IDENTITY_FIELDS: Final = 5
 _COUNT_DIGITS: Final = 9
 
@@ -71,11 +72,12 @@ def from_parameters(parameters: Mapping[str, str]) -> SearchRequest:
 def from_document(document: Mapping[str, Any]) -> SearchRequest:
     """The query of a POST to /.search.
 
-    Refuses a member that is given twice in two spellings (invalidSyntax), and a member whose type
+    Refuses a member that is given twice in two spellings and the `schemas` of another message
+    (invalidSyntax), and a member whose type
     differs from section 3.4.3 (invalidValue).
     """
     members = lower_keys(document, "The SearchRequest")
-    check_schemas(members)
+    check_schemas(members, SEARCH_REQUEST_URN)
     return SearchRequest(
         *(read(name, members.get(name.lower())) for name, read in _READERS.items())
     )

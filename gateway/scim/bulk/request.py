@@ -8,6 +8,7 @@ from gateway.scim.bulk import references
 from gateway.scim.errors import ScimError, describe, invalid_syntax, invalid_value
 from gateway.scim.resource import check_schemas, lower_keys
 
+BULK_REQUEST_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 BULK_RESPONSE_URN: Final = "urn:ietf:params:scim:api:messages:2.0:BulkResponse"
 MAX_OPERATIONS: Final = 1000
 MAX_PATH: Final = 2_048
@@ -47,12 +48,13 @@ class BulkRequest:
 def parse(body: Mapping[str, Any]) -> BulkRequest:
     """Parse a BulkRequest message.
 
-    Refuses the whole request if Operations is not an array (invalidSyntax), if it has more than
+    Refuses the whole request if Operations is not an array or `schemas` is that of another message
+    (invalidSyntax), if it has more than
     MAX_OPERATIONS (413), or if failOnErrors is not a positive number (invalidValue). An error in
     one operation becomes the `refusal` of that operation, because the others are still executed.
     """
     message = lower_keys(body, "The bulk request")
-    check_schemas(message)
+    check_schemas(message, BULK_REQUEST_URN)
     documents = message.get("operations")
     if not isinstance(documents, list):
         raise invalid_syntax("The bulk request has no Operations. Send an array of operations.")

@@ -34,11 +34,12 @@ class Operation:
 def parse(body: Mapping[str, Any]) -> tuple[Operation, ...]:
     """Parse a PatchOp message; an empty array is valid, because Entra's validator sends it.
 
-    Refuses a missing Operations array or an unknown op (invalidSyntax), an add or replace without
-    a value (invalidValue), a path of another type (invalidPath), and too many operations (413).
+    Refuses a missing Operations array, the `schemas` of another message or an unknown op
+    (invalidSyntax), an add or replace without a value (invalidValue), a path of another type
+    (invalidPath), and too many operations (413).
     """
     message = resources.lower_keys(body, "The PATCH")
-    resources.check_schemas(message)
+    resources.check_schemas(message, PATCH_OP_URN)
     operations = message.get("operations")
     if not isinstance(operations, list):
         raise invalid_syntax("The PATCH has no Operations. Send an array of operations.")
