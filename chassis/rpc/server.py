@@ -9,7 +9,6 @@ from typing import Final
 
 import grpc
 from grpc_health.v1 import health, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection
 
 from chassis.concurrency.supervisor import Supervisor
 from chassis.concurrency.waiting import work_until_event
@@ -26,6 +25,8 @@ from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import WRITE_SECONDS, ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
 from chassis.rpc.public_calls import MAX_PUBLIC_STREAMS
+from chassis.rpc.reflection import METHODS as REFLECTION_METHODS
+from chassis.rpc.reflection import enable_reflection
 from chassis.startup import StartError, redact
 
 DRAIN_SECONDS: Final = 10.0
@@ -58,9 +59,7 @@ IDLE_SECONDS: Final = 60.0
 """How long a connection without calls stays open. A gateway's connection has a health stream."""
 HANDSHAKE_SECONDS: Final = 5.0
 """How long a client may take for the TLS handshake and the first HTTP/2 frame."""
-_STREAM_SECONDS: Final = {
-    f"/{reflection.SERVICE_NAME}/ServerReflectionInfo": 60.0,
-}
+_STREAM_SECONDS: Final = dict.fromkeys(REFLECTION_METHODS, 60.0)
 _NO_LIMITS: Final[Mapping[str, float]] = MappingProxyType({})
 
 
@@ -138,8 +137,7 @@ class Server:
         """
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self.grpc)
         if self._settings.reflection:
-            names = (*self._services, health.SERVICE_NAME, reflection.SERVICE_NAME)
-            reflection.enable_server_reflection(names, self.grpc)
+            enable_reflection((*self._services, health.SERVICE_NAME), self.grpc)
         probes = {"/healthz": self._is_alive, "/readyz": self._is_serving}
         with admin_port(self._settings.admin, self._metrics, probes, self._log):
             await self._serve(self._settings.listen, stop)

@@ -4,16 +4,28 @@ import asyncio
 
 import grpc
 import pytest
+from google.protobuf.descriptor_pb2 import FileDescriptorProto
+from google.protobuf.descriptor_pool import DescriptorPool
 from google.rpc import error_details_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
-from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionRequest as ReflectionRequest
+from grpc_reflection.v1alpha.reflection_pb2 import ServerReflectionResponse as ReflectionResponse
 from grpc_status import rpc_status
 
 from chassis.config.settings import ServerSettings
 from chassis.rpc.channel import connect
 from chassis.rpc.status import from_rpc_error
 from gateway.backend.errors import translate
-from tests.support.chassis.echoes import COUNT, ECHO, HOLD, OPEN, SERVICE, echo_server, until
+from tests.support.chassis.echoes import (
+    COUNT,
+    ECHO,
+    HOLD,
+    OPEN,
+    SERVICE,
+    EchoServer,
+    echo_server,
+    until,
+)
 from tests.support.waiting import eventually
 
 Status = health_pb2.HealthCheckResponse
@@ -78,18 +90,70 @@ async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
     assert (error.status, dict(error.headers)) == (503, {"Retry-After": "2"})
 
 
-@pytest.mark.parametrize("enabled", [True, False])
-async def test_reflection_is_available_only_if_enabled(enabled: bool):
-    settings = ServerSettings(OPEN.listen, reflection=enabled)
-    async with echo_server(settings) as server, connect(server.target, {}) as channel:
-        stub = reflection_pb2_grpc.ServerReflectionStub(channel)
-        request = reflection_pb2.ServerReflectionRequest(list_services="")
-        call = stub.ServerReflectionInfo(iter([request]), timeout=5)
-        response = await call.read() if enabled else None
-        code = None if enabled else await call.code()
-        call.cancel()
-    if enabled:
-        names = {service.name for service in response.list_services_response.service}
-        assert SERVICE in names
-    else:
-        assert code == grpc.StatusCode.UNIMPLEMENTED
+REFLECTION = "grpc.reflection.{}.ServerReflection"
+VERSIONS = ("v1", "v1alpha")
+
+
+async def reflect(server: EchoServer, version: str, **question: str) -> ReflectionResponse:
+    """The answer of one version of the reflection service to one question."""
+    async with connect(server.target, {}) as channel:
+        call = channel.stream_stream(
+            f"/{REFLECTION.format(version)}/ServerReflectionInfo",
+            request_serializer=ReflectionRequest.SerializeToString,
+            response_deserializer=ReflectionResponse.FromString,
+        )(iter([ReflectionRequest(**question)]), timeout=5)
+        try:
+            return await call.read()
+        finally:
+            call.cancel()
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_reflection_lists_the_services_and_both_versions(version: str):
+    async with echo_server(ServerSettings(OPEN.listen, reflection=True)) as server:
+        response = await reflect(server, version, list_services="")
+    names = {service.name for service in response.list_services_response.service}
+    assert names == {SERVICE, "grpc.health.v1.Health", *map(REFLECTION.format, VERSIONS)}
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+@pytest.mark.parametrize(
+    ("symbol", "file"),
+    [
+        ("google.rpc.Status", "google/rpc/status.proto"),
+        *(
+            (f"google.rpc.{name}", "google/rpc/error_details.proto")
+            for name in ("ErrorInfo", "BadRequest", "RetryInfo")
+        ),
+        (REFLECTION.format("v1"), "grpc/reflection/v1/reflection.proto"),
+    ],
+)
+async def test_reflection_has_the_files_of_errors_and_of_itself(
+    version: str, symbol: str, file: str
+):
+    async with echo_server(ServerSettings(OPEN.listen, reflection=True)) as server:
+        response = await reflect(server, version, file_containing_symbol=symbol)
+    files = {
+        each.name: each
+        for each in map(
+            FileDescriptorProto.FromString, response.file_descriptor_response.file_descriptor_proto
+        )
+    }
+    described = [
+        f"{files[file].package}.{each.name}"
+        for each in (*files[file].message_type, *files[file].service)
+    ]
+    assert symbol in described
+    # The files are complete: a client can build them without any other file.
+    pool = DescriptorPool()
+    for each in reversed(files.values()):
+        pool.Add(each)
+    assert pool.FindFileContainingSymbol(symbol).name == file
+
+
+@pytest.mark.parametrize("version", VERSIONS)
+async def test_reflection_is_unimplemented_if_disabled(version: str):
+    async with echo_server(ServerSettings(OPEN.listen, reflection=False)) as server:
+        with pytest.raises(grpc.aio.AioRpcError) as refused:
+            await reflect(server, version, list_services="")
+    assert refused.value.code() == grpc.StatusCode.UNIMPLEMENTED
