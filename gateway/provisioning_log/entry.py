@@ -72,6 +72,16 @@ class RefusedRequest:
         path = self.target.partition("?")[0].rstrip("/")
         return self.method in WRITES and not path.endswith("/.search")
 
+    @property
+    def is_failed_change(self) -> bool:
+        """Whether the request was a write that did not reach its aim.
+
+        The aim of a deletion is reached if the resource does not exist: clients repeat a DELETE
+        whose response was lost, and Entra counts the 404 as success.
+        """
+        is_gone = self.error.status == 404 and isinstance(self.error, RefusedError)
+        return self.is_write and not (self.method == "DELETE" and is_gone)
+
 
 def unusable_key_entry(refused: RefusedRequest) -> pb.Activity:
     """The entry of a request whose key no longer works."""

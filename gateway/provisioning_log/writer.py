@@ -74,7 +74,7 @@ class RefusalLog:
         self._lost += 1
 
     def record(self, refused: RefusedRequest) -> None:
-        """Queue an entry if the request was a write, or came with an unusable key."""
+        """Queue an entry if the request was a failed change, or came with an unusable key."""
         activity = self._activity(refused)
         if activity is not None:
             self._queue.put(activity.organization_id, activity, activity.ByteSize())
@@ -141,7 +141,7 @@ class RefusalLog:
     def _activity(self, refused: RefusedRequest) -> pb.Activity | None:
         if refused.unusable_key:
             activity = self._unusable_key_activity(refused)
-        elif refused.caller.organization_id and refused.is_write:
+        elif refused.caller.organization_id and refused.is_failed_change:
             activity = refused_write_entry(refused)
         else:
             return None

@@ -328,7 +328,7 @@ async def test_refused_change_is_logged_with_its_detail(
     refused = [
         await org_scim("POST", "/Users", {"userName": "ANN@corp.test"}),
         await org_scim("PATCH", f"/Users/{created['id']}", {"Operations": [{"op": "sing"}]}),
-        await org_scim("DELETE", "/Users/01999999-0000-7000-8000-000000000000"),
+        await org_scim("PUT", "/Users/01999999-0000-7000-8000-000000000000", {"userName": "bob"}),
         await org_scim("POST", "/Groups", b"{"),
     ]
     assert [reply.status for reply in refused] == [409, 400, 404, 400]
@@ -358,6 +358,32 @@ async def test_refused_read_is_not_logged(
     assert len(lines) == 1
 
 
+async def test_deletion_of_a_deleted_resource_is_not_a_failed_change(
+    browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
+):
+    key = await operate.generate_key(portal_org.organization_id)
+    org_scim = Client(scim._session, scim.url, key.token)
+    for endpoint, resource in (("Users", {"userName": "ann"}), ("Groups", {"displayName": "Team"})):
+        created = (await org_scim("POST", f"/{endpoint}", resource)).document
+        path = f"/{endpoint}/{created['id']}"
+        replies = [
+            await org_scim("DELETE", path),
+            *[await org_scim("DELETE", path) for _ in range(5)],
+            await org_scim("DELETE", f"/{endpoint}/not-a-uuid"),
+        ]
+        assert [reply.status for reply in replies] == [204, *[404] * 6]
+        bulk = {"Operations": [{"method": "DELETE", "path": path}]}
+        assert (await org_scim("POST", "/Bulk", bulk)).document["Operations"][0]["status"] == "404"
+    last = await org_scim("POST", "/Groups", b"{")  # it is sent to the log after all others
+    await portal_org.sign_in(browser)
+    lines: list[str] = []
+    while not lines:
+        lines = (await browser.get(f"{LOG}.ndjson?result=failure")).text.splitlines()
+    assert [json.loads(line)["requestId"] for line in lines] == [last.headers["X-Request-Id"]]
+    page = await browser.get("/settings/integrations/entra")
+    assert "of changes fail" not in page.text
+
+
 async def test_refused_bulk_operations_are_logged_separately(
     browser: Browser, portal_org: PortalOrganization, operate: Operator, scim: Client
 ):
@@ -367,7 +393,8 @@ async def test_refused_bulk_operations_are_logged_separately(
         {"method": "POST", "path": "/Users", "bulkId": name, "data": {"userName": name} | more}
         for name, more in (("bob", {}), ("BOB", {"password": "hunter2"}))
     ]
-    operations.append({"method": "DELETE", "path": "/Groups/01999999-0000-7000-8000-000000000000"})
+    missing = "/Groups/01999999-0000-7000-8000-000000000000"
+    operations.append({"method": "DELETE", "path": missing, "version": "malformed"})
     await org_scim("POST", "/Bulk", {"Operations": operations})
     await portal_org.sign_in(browser)
     entries: list[dict[str, object]] = []

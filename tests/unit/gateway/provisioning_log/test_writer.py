@@ -213,13 +213,43 @@ async def test_queued_entries_are_limited_in_bytes():
     assert MAX_QUEUED_BYTES * 0.99 < queued * len(body) < MAX_QUEUED_BYTES
 
 
-@pytest.mark.parametrize("fields", [{"method": "GET"}, {"caller": ANONYMOUS}])
-async def test_reads_and_unauthenticated_requests_are_not_recorded(fields: dict):
+def not_found(kind: str) -> RefusedError:
+    """The refusal of a request for a user or group that does not exist."""
+    return BackendRefusal(404, None, "It does not exist.", {}, f"{kind}_NOT_FOUND", {}).error()
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "GET"},
+        {"caller": ANONYMOUS},
+        {"method": "DELETE", "error": not_found("USER")},
+        {"method": "DELETE", "endpoint": "Groups", "error": not_found("GROUP")},
+    ],
+)
+async def test_requests_other_than_failed_changes_are_not_recorded(fields: dict):
     service = LogService()
     async with running(service, StoppedClock()) as refusals:
         refusals.record(refused("1", **fields))
         await flush(refusals)
     assert service.stored == []
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"method": "PATCH", "error": not_found("USER")},
+        {"method": "PUT", "error": not_found("GROUP")},
+        {"method": "DELETE", "error": ScimError(404, None, "There is nothing at this path.")},
+        {"method": "DELETE", "error": ScimError(412, None, "It has changed.")},
+    ],
+)
+async def test_failed_changes_are_recorded(fields: dict):
+    service = LogService()
+    async with running(service, StoppedClock()) as refusals:
+        refusals.record(refused("1", **fields))
+        await flush(refusals)
+    assert service.stored == ["1"]
 
 
 async def test_unusable_key_is_recorded_once_a_minute():
