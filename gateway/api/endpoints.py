@@ -14,6 +14,7 @@ from gateway.api.routing import Endpoint, Methods, RouteTable
 from gateway.http.responses import ScimResponse
 
 _SEARCH: Final = ".search"
+_ME: Final = "Me"
 
 
 class Resources(SearchSource, Protocol):
@@ -33,8 +34,11 @@ def endpoints(resources: Mapping[str, Resources], cursors: Cursors, log: Logger)
     users, so the first page has some of both.
     """
     root = Search(list(resources.values())[::-1], cursors)
+    me_endpoint = Endpoint(dict.fromkeys(me.METHODS, me.not_implemented))
     bulk = Bulk(
-        RouteTable({name: _bulk_endpoint(each) for name, each in resources.items()}),
+        RouteTable(
+            {name: _bulk_endpoint(each) for name, each in resources.items()} | {_ME: me_endpoint}
+        ),
         log,
         time.monotonic,
     )
@@ -47,7 +51,7 @@ def endpoints(resources: Mapping[str, Resources], cursors: Cursors, log: Logger)
             _SEARCH: Endpoint({"POST": root.post}),
             **{name: _endpoint(each, cursors) for name, each in resources.items()},
             "Bulk": Endpoint({"POST": bulk.post}),
-            "Me": Endpoint(dict.fromkeys(me.METHODS, me.not_implemented)),
+            _ME: me_endpoint,
             "ServiceProviderConfig": Endpoint(
                 {"GET": discovery.service_provider_config}, public=True
             ),

@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Final
 from urllib.parse import unquote
 
 from gateway.api.request import ScimRequest
@@ -11,6 +11,9 @@ from gateway.scim.errors import ScimError, describe
 
 Handler = Callable[[ScimRequest], Coroutine[Any, Any, ScimResponse]]
 Methods = Mapping[str, Handler]
+_MAX_SEARCHED: Final = 5
+"""How many segments of an unknown path are searched for an endpoint."""
+_MAX_NAME: Final = 100
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,7 +62,8 @@ class MethodNotAllowedError(ScimError):
     """The path exists, but does not support the method (405)."""
 
     def __init__(self, method: str, methods: Methods) -> None:
-        allowed = ", ".join(sorted(methods))
+        # GET handlers serve HEAD, too.
+        allowed = ", ".join(sorted({*methods, *(("HEAD",) if "GET" in methods else ())}))
         detail = f"{method} is not supported here; allowed: {allowed}."
         super().__init__(405, None, detail, {"Allow": allowed})
 
@@ -69,6 +73,7 @@ class RouteTable:
 
     def __init__(self, endpoints: Mapping[str, Endpoint]) -> None:
         self._endpoints = endpoints
+        self._names = {_spelling(name): name for name in endpoints if name}
 
     def routes(self) -> Iterator[Route]:
         """All routes, without HEAD, which every GET route supports."""
@@ -90,11 +95,43 @@ class RouteTable:
         endpoint = self._endpoints.get(first)
         methods = endpoint.methods(rest) if endpoint is not None else {}
         if endpoint is None or not methods:
-            raise _no_such_path(segments)
+            raise self._no_such_path(segments)
         handler = methods.get(method) or (methods.get("GET") if method == "HEAD" else None)
         if handler is None:
             raise MethodNotAllowedError(method, methods)
         return Match(handler, first, rest[0] if rest else "", endpoint.public)
+
+    def _no_such_path(self, segments: Sequence[str]) -> ScimError:
+        """The error for an unknown path. It names the path that the client probably means."""
+        endpoint = self._endpoints.get(segments[0])
+        if endpoint is not None and not endpoint.member:
+            advice = f"/{segments[0]} has no resources below it; omit what follows."
+        elif endpoint is not None:
+            advice = (
+                f"The path continues after the id with {describe(segments[2])}. If that is part of "
+                "the id, send the slash before it encoded, as %2F."
+            )
+        elif meant := self._meant(segments):
+            advice = (
+                f"Send {describe(meant)}, directly after the Tenant URL; upper and lower case make "
+                "a difference."
+            )
+        else:
+            names = ", ".join(f"/{name}" for name in self._names.values() if name != "Me")
+            advice = (
+                "The Tenant URL in Entra ends with /webhooks/ad/v1/scim, followed by one of "
+                f"{names}."
+            )
+        return ScimError(
+            404, None, f"There is nothing at {describe('/' + '/'.join(segments))}. {advice}"
+        )
+
+    def _meant(self, segments: Sequence[str]) -> str:
+        """The path from the first segment that is an endpoint in another spelling; else empty."""
+        for index, segment in enumerate(segments[:_MAX_SEARCHED]):
+            if name := self._names.get(_spelling(segment)):
+                return "/" + "/".join([name, *segments[index + 1 :]])
+        return ""
 
 
 def path_segments(path: str) -> list[str]:
@@ -105,11 +142,6 @@ def path_segments(path: str) -> list[str]:
     return [unquote(segment) for segment in path.split("/") if segment]
 
 
-def _no_such_path(segments: Sequence[str]) -> ScimError:
-    return ScimError(
-        404,
-        None,
-        f"There is nothing at {describe('/' + '/'.join(segments))}. The Tenant URL in Entra ends "
-        "with /webhooks/ad/v1/scim, followed by /Users, /Groups, /Bulk, /.search, "
-        "/Schemas, /ResourceTypes or /ServiceProviderConfig.",
-    )
+def _spelling(name: str) -> str:
+    """A name as it is compared with a mistyped one: without regard to case and to a final s."""
+    return name[:_MAX_NAME].lower().removesuffix("s")

@@ -18,7 +18,7 @@ from gateway.scim.errors import ScimError, invalid_value
         (ScimError(503, None, "Later.", {"Retry-After": "2"}), {"Retry-After": "2"}),
         (UnauthorizedError("No."), {"WWW-Authenticate": "Bearer"}),
         (CompressedBodyError(), {"Accept-Encoding": "identity"}),
-        (MethodNotAllowedError("PUT", {"GET": None, "POST": None}), {"Allow": "GET, POST"}),
+        (MethodNotAllowedError("PUT", {"GET": None, "POST": None}), {"Allow": "GET, HEAD, POST"}),
         (ContendedError(), {"Retry-After": "2"}),
         (no_slot(), {"Retry-After": "2"}),
     ],
