@@ -52,9 +52,9 @@ def literal(name: str, attribute: Attribute, token: Token) -> Value:
     value: Value | None = None
     match attribute.type:
         case Type.STRING | Type.REFERENCE | Type.BINARY:
-            value = text if quoted or text.lower() not in {"true", "false"} else None
+            value = text if quoted else _unquoted_text(name, token)
             if value and attribute is ROLE_VALUE:
-                value = role_value(text)
+                value = role_value(value)
         case Type.BOOLEAN:
             value = values.boolean(text)
         case Type.DATE_TIME:
