@@ -22,7 +22,7 @@ MAX_DESCRIPTION: Final = 1_000
 _URN: Final = re.compile(
     r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:[a-z0-9._~-]+(:[a-z0-9._~-]+)*", re.ASCII | re.IGNORECASE
 )
-_RESERVED: Final = ("urn:ietf:", "urn:scim:schemas:")  # of standards, and of SCIM before RFC 7643
+_RESERVED: Final = ("urn:ietf:", "urn:scim:schemas:")  # of standards and of their drafts
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
