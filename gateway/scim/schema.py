@@ -43,6 +43,8 @@ _ALIASES: Final[Mapping[str, tuple[str, ...]]] = {
     ),
 }
 
+_ALIAS_URNS: Final = frozenset(urn for urns in _ALIASES.values() for urn in urns)
+
 # The limits of a string, in bytes of UTF-8. Names and keys are indexed, and PostgreSQL limits an
 # index entry to about 2,700 bytes; other strings are not indexed.
 MAX_KEY_BYTES: Final = 1024
@@ -300,6 +302,9 @@ class ResourceType:
         object.__setattr__(self, "always_returned", tuple(always))
         object.__setattr__(self, "hidden", tuple(_hidden(top_level)))
         paths = standard.standard_paths if standard else _spellings(self, top_level)
+        own = tuple(urn for each in self.custom for urn in each.urns if urn in _ALIAS_URNS)
+        if own:  # an organization's schema takes precedence over another name of ours
+            paths = {text: path for text, path in paths.items() if not text.startswith(own)}
         object.__setattr__(self, "standard_paths", paths)
         urns = {urn: each for each in self.extensions for urn in each.urns}
         object.__setattr__(self, "_urns", urns)

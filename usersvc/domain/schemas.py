@@ -22,7 +22,7 @@ MAX_DESCRIPTION: Final = 1_000
 _URN: Final = re.compile(
     r"urn:[a-z0-9][a-z0-9-]{0,30}[a-z0-9]:[a-z0-9._~-]+(:[a-z0-9._~-]+)*", re.ASCII | re.IGNORECASE
 )
-_RESERVED: Final = ("urn:ietf:", "urn:scim:schemas:")  # of standards and of their drafts
+_STANDARD: Final = "urn:ietf:"
 _NAME: Final = re.compile(r"[A-Za-z][A-Za-z0-9_-]{0,99}", re.ASCII)
 
 
@@ -117,9 +117,9 @@ def check(schema: Schema) -> None:
             f"must be a URN of at most {MAX_URN} characters; between colons it may have letters,"
             " digits and - . _ ~",
         )
-    if schema.urn.lower().startswith(_RESERVED):
+    if schema.urn.lower().startswith(_STANDARD):
         raise InvalidField(
-            "schema.urn", f"begins with {' or '.join(_RESERVED)}, which are reserved for standards"
+            "schema.urn", f"begins with {_STANDARD}, which is reserved for standards"
         )
     _check_text("schema.name", schema.name, MAX_LABEL, required=True)
     _check_text("schema.description", schema.description, MAX_DESCRIPTION)

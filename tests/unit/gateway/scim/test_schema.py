@@ -55,6 +55,18 @@ def test_enterprise_extension_is_found_by_urns_of_other_clients(urn):
     assert GROUP.extension_urn(urn) is None
 
 
+def test_schema_of_an_organization_keeps_its_urn_that_other_clients_send():
+    urn = "urn:scim:schemas:extension:enterprise:2.0"
+    attributes = [{"name": "department", "type": "string"}]
+    own = schema.Schema.from_document({"id": urn, "name": "Own", "attributes": attributes})
+    user = USER.with_extension(own)
+
+    assert user.extension_urn(urn) == urn
+    assert str(user.find(f"{urn}:department")) == f"{urn}:department"
+    assert user.find(f"{urn}:manager") is None
+    assert str(user.find("department")) == f"{ENTERPRISE_USER_URN}:department"
+
+
 @pytest.mark.parametrize(
     ("resource_type", "urn"),
     [

@@ -55,7 +55,6 @@ def test_schema_with_a_valid_urn_is_accepted(urn):
         "urn:ac:" + "x" * 194,
         "urn:ietf:params:scim:schemas:extension:acme",
         "URN:IETF:params:any",
-        "urn:scim:schemas:extension:enterprise:2.0",
     ],
 )
 def test_schema_with_an_invalid_or_reserved_urn_is_refused(urn):
