@@ -175,6 +175,8 @@ def test_operation_that_needs_the_group_gives_no_member_changes(operation):
     [
         (Operation(Op.ADD, "members", [{"$ref": None, "type": "User"}]), "invalidValue"),
         (Operation(Op.ADD, "members", [5]), "invalidValue"),
+        (Operation(Op.ADD, 'members[value eq "a"]'), "invalidValue"),
+        (Operation(Op.ADD, "members[value eq 'a']", "a"), "invalidFilter"),
         (Operation(Op.REMOVE, "members", [{"type": "User"}]), "invalidValue"),
         (Operation(Op.REMOVE, "displayName"), "mutability"),
         (replace("displayName", ""), "invalidValue"),
