@@ -4,9 +4,9 @@
 first: `assignments`, for operations that only set or clear single-valued attributes, and
 `member_changes`, for operations on a group.
 
-Entra deviates from the RFC in these points, and we follow Entra: a value path without a matching
-element creates one, an empty string clears, Add replaces a single value, and Remove with a
-`value` removes only that value.
+Entra deviates from the RFC in these points, and we follow Entra: a value path by `type` or
+`primary` without a matching element creates one, an empty string clears, Add replaces a single
+value, and Remove with a `value` removes only that value.
 """
 
 from gateway.scim.patch.apply import apply

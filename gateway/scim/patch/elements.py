@@ -2,7 +2,7 @@
 
 from collections import Counter
 from collections.abc import Callable, Mapping
-from typing import Any
+from typing import Any, Final
 
 from gateway.scim import values
 from gateway.scim.entra_roles import ROLES
@@ -21,6 +21,9 @@ from gateway.scim.schema import Attribute, Mutability, Type
 from gateway.scim.values import Json
 
 Resource = dict[str, Any]
+
+_LABELS: Final = frozenset({"type", "primary"})
+"""The sub-attributes that say what a value is for; without others, an element has no value."""
 
 
 def apply_change(change: Change, known: Json, budget: Budget) -> Json:
@@ -124,11 +127,14 @@ def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> lis
     elements = list(known)
     budget.spend(len(elements))
     selected = set(range(len(elements)))
-    if change.filter is not None:
+    if change.filter is None:
+        _check_unambiguous(change, elements)
+    else:
         budget.spend(filter_steps(change.filter, elements))
         is_selected = element_test(change.filter)
         selected = {i for i, each in enumerate(elements) if is_selected(each)}
-    if not selected:
+    is_new = not selected
+    if is_new:
         if change.clears:
             return known
         selected = {len(elements)}
@@ -140,6 +146,8 @@ def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> lis
     edit = _edit(change, change.op)
     for i in selected:
         elements[i] = edit(elements[i])
+    if is_new:
+        _check_new_type(change, elements[-1], known)
     elements = _keep_one_primary(attribute, elements, selected)
     return values.distinct(attribute, (each for each in elements if each not in (None, {})))
 
@@ -180,7 +188,7 @@ def _is_label_only(change: Change, element: Resource) -> bool:
     """
     attribute, cleared = change.target.attribute, change.target.sub_attribute
     is_cleared = cleared is attribute.value and "value" not in element
-    return attribute.multi_valued and is_cleared and element.keys() <= {"type", "primary"}
+    return attribute.multi_valued and is_cleared and element.keys() <= _LABELS
 
 
 def unwrap_single(attribute: Attribute, value: Json) -> Json:
@@ -205,23 +213,45 @@ def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Js
     return {k: v for k, v in changed.items() if not subs[k.lower()].derived}
 
 
+def _check_unambiguous(change: Change, elements: list[Json]) -> None:
+    """Refuse to give all elements the same `value`, because only one of them would remain."""
+    target = change.target
+    if len(elements) > 1 and target.sub_attribute is target.attribute.value and not change.clears:
+        raise no_target(
+            f"{target.text} has {len(elements)} values. Select one by a filter in the path, or send"
+            f" the path {target.attribute.label}."
+        )
+
+
 def _element_to_create(change: Change) -> Resource:
     """The element to create for a value path that matches none.
 
-    RFC 7644 section 3.5.2.3 requires noTarget here; Entra expects the element to be created.
+    RFC 7644 section 3.5.2.3 requires noTarget here. Entra expects `emails[type eq "work"]` to be
+    created; creating `emails[value eq "gone@x"]` would restore a value that was removed.
     """
     if change.filter is None:
         return {}
     created = _equalities(change.filter)
-    if created is None:
+    if created is None or not created.keys() <= _LABELS:
         raise _no_target(change)
     return created
 
 
+def _check_new_type(change: Change, created: Resource, known: list[Json]) -> None:
+    """Refuse to create a second element of one type, such as for `type … and primary …`."""
+    type_ = change.target.attribute.sub_attributes.get("type")
+    if type_ is None or "type" not in created:
+        return
+    wanted = values.folded(type_, created["type"])
+    if any(values.folded(type_, each.get("type")) == wanted for each in known):
+        raise _no_target(change)
+
+
 def _no_target(change: Change) -> ScimError:
+    label = change.target.attribute.label
     return no_target(
-        f"No value of {change.target.attribute.label} matches the filter of the path,"
-        " so there is nothing to change."
+        f"No value of {label} matches the filter of the path, so there is nothing to change."
+        f" Correct the filter, or add a new value with the path {label}."
     )
 
 

@@ -301,11 +301,6 @@ CHANGES = {
         [op("remove", 'manager[value eq "u9"]')],
         ANN,
     ),
-    "a manager created by a value path": (
-        BARE,
-        [op("add", 'manager[value eq "u2"].value', "u2")],
-        changed(BARE, **ext(manager={"value": "u2"})),
-    ),
     # empty and null values
     "an empty string clears": (
         ANN,
@@ -390,6 +385,42 @@ REFUSALS = {
         [op("replace", 'emails[type co "x"].value', "v")],
         "noTarget",
         "emails",
+    ),
+    "a value that is not there": (
+        [op("replace", 'emails[value eq "gone@x"].type', "work")],
+        "noTarget",
+        "emails",
+    ),
+    "add to a value that is not there": (
+        [op("add", 'emails[type eq "other" and value eq "gone@x"]', {"display": "x"})],
+        "noTarget",
+        "emails",
+    ),
+    "a value path as a key without a match": (
+        [op("add", None, {'roles[value eq "gone"].display': "x"})],
+        "noTarget",
+        "path roles",
+    ),
+    "a second element of one type": (
+        [op("add", 'emails[type eq "HOME" and primary eq true].value', "w")],
+        "noTarget",
+        "emails",
+    ),
+    "a second element of the type in its value": (
+        [op("replace", 'emails[type eq "other"]', {"value": "w", "type": "work"})],
+        "noTarget",
+        "emails",
+    ),
+    "a manager that is not there": (
+        [op("remove", "manager"), op("add", 'manager[value eq "u2"].value', "u2")],
+        "noTarget",
+        "manager",
+    ),
+    "one value for all elements": ([op("add", "emails.value", "w")], "noTarget", "2 values"),
+    "add of null by a value path": (
+        [op("add", 'emails[type eq "work"]', None)],
+        "invalidValue",
+        "emails is null",
     ),
     "a filter that contradicts itself": (
         [op("add", 'emails[type eq "x" and type eq "y"].value', "v")],
@@ -524,6 +555,11 @@ def test_patch_changes_the_members_of_a_group(operation, members):
         (op("remove", "members", [{"$ref": "", "type": "User"}]), "invalidValue", "members.value"),
         (op("remove", "displayName"), "mutability", "displayName"),
         (op("replace", "members.display", "x"), "mutability", "readOnly"),
+        (op("add", 'members[value eq "u9"]', {"value": "u9"}), "noTarget", "path members"),
+        (op("replace", 'members[value eq "u9"]', [{"value": "u9"}]), "noTarget", "path members"),
+        (op("replace", 'members[value eq "u9"]', "u9"), "noTarget", "path members"),
+        (op("add", 'members[value eq "u9"]', None), "invalidValue", "members is null"),
+        (op("add", 'members[value eq "u1"]', []), "invalidValue", "members is an array"),
     ],
 )
 def test_invalid_patch_of_a_group_is_refused(operation, scim_type, mentions):
@@ -591,6 +627,15 @@ def test_simple_values_of_a_multi_valued_attribute_are_patched():
     assert left["urn:acme:1.0:Badge"] == {"number": 7, "tags": ["green"]}
 
 
+def test_value_path_of_a_simple_value_that_is_not_there_is_no_target():
+    for operation in (
+        op("add", 'tags[value eq "a"]', "b"),
+        op("replace", 'tags[value eq "a"]', "b"),
+    ):
+        with refused(400, "noTarget", "path tags"):
+            patched(BARE, operation, resource_type=BADGE)
+
+
 def test_zero_is_kept_as_a_value():
     badge = patched(BARE, op("add", None, {"number": 0, "floors": [0, 1, 2]}), resource_type=BADGE)
     left = patched(badge, op("remove", "floors[value eq 1]"), resource_type=BADGE)
@@ -654,7 +699,13 @@ OVER_THE_LIMIT = {
     ),
     "long filters as keys": (
         BARE,
-        [op("add", None, {f"emails[{'(' * 20}type eq {i}{')' * 20}]": "" for i in range(4000)})],
+        [
+            op(
+                "replace",
+                None,
+                {f"emails[{'(' * 20}type eq {i}{')' * 20}]": "" for i in range(4000)},
+            )
+        ],
     ),
 }
 
