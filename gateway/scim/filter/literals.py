@@ -33,7 +33,7 @@ OPERATORS: Final[Mapping[Type, frozenset[Operator]]] = {
 # be another notation of a string, which would be compared with its quotes and match nobody.
 _QUOTE_LETTERS: Final = "\u02b0-\u02ff\u0374\u07f4\u07f5\ua78b\ua78c"
 _UNQUOTED_TEXT: Final = re.compile(rf"(?!')(?:[^\W{_QUOTE_LETTERS}]|[@.!#$%&'*+/=?^|~-])+(?<!')")
-_OUTER_SIGNS: Final = re.compile(r"^\W+|\W+$")
+_LETTERS_AND_BETWEEN: Final = re.compile(r"\w(?:.*\w)?")
 _KEYWORDS: Final = frozenset({*map(str, Operator), "pr", "and", "or", "not", "true", "false"})
 
 _NUMBER: Final = re.compile(r"-?(0|[1-9][0-9]*)(\.[0-9]+)?([eE][+-]?[0-9]+)?", re.ASCII)
@@ -88,7 +88,8 @@ def _unquoted_text(name: str, token: Token) -> str:
 
 def _bare(text: str) -> str:
     """The letters and digits of a text and what is between them; an example if it has none."""
-    return _OUTER_SIGNS.sub("", text) or "ann"
+    found = _LETTERS_AND_BETWEEN.search(text)
+    return found[0] if found else "ann"
 
 
 def _unquoted(token: Token) -> str:
