@@ -32,7 +32,7 @@ def describe(value: object) -> str:
     """A client's value as `detail` shows it: one printable line, shortened, never a document."""
     match value:
         case str():
-            return f'"{_printable(value)}"'
+            return f'"{printable(value)}"'
         case bool() | None:
             return {True: "true", False: "false", None: "null"}[value]
         case dict():
@@ -40,10 +40,11 @@ def describe(value: object) -> str:
         case list():
             return "an array"
         case _:
-            return _printable(str(value))
+            return printable(str(value))
 
 
-def _printable(text: str) -> str:
+def printable(text: str) -> str:
+    """A client's text as one printable line, shortened."""
     short = text if len(text) <= _ECHO_LENGTH else text[:_ECHO_LENGTH] + "…"
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in short)
 

@@ -8,7 +8,7 @@ import orjson
 
 from gateway.scim import values
 from gateway.scim.entra_roles import ROLE_VALUE, role_value
-from gateway.scim.errors import describe, invalid_filter
+from gateway.scim.errors import describe, invalid_filter, printable
 from gateway.scim.filter.lexer import STRING, Token
 from gateway.scim.filter.tree import Operator, Value
 from gateway.scim.schema import Attribute, Type
@@ -80,8 +80,8 @@ def _unquoted_text(name: str, token: Token) -> str:
     text = token.text
     if not _UNQUOTED_TEXT.fullmatch(text) or text.lower() in _KEYWORDS:
         raise invalid_filter(
-            f"{name} cannot be compared with {text:.80} (at character {token.position} of the"
-            f" filter). Send a string in double quotes, such as {describe(_bare(text))}."
+            f"{name} cannot be compared with {printable(text)} (at character {token.position} of"
+            f" the filter). Send a string in double quotes, such as {describe(_bare(text))}."
         )
     return text
 
