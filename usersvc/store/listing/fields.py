@@ -39,6 +39,8 @@ class Field:
     """Whether that index is on `text_hash`, because the text may be too long for a plain index."""
     in_order: bool = False
     """Whether an index returns all resources in the order of the field."""
+    false_if_unassigned: bool = False
+    """Whether comparisons treat an unassigned boolean as false."""
 
     @property
     def compared(self) -> str:

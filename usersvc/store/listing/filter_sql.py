@@ -134,7 +134,9 @@ class Where:
         operator = comparison.operator
         match field.kind, comparison.value:
             case Kind.BOOLEAN, bool(value) if operator in _EQUALITY:
-                condition = f"{field.sql} = {self.argument(value)}"
+                unassigned_matches = field.false_if_unassigned and not value
+                sql = f"({field.sql} IS TRUE)" if unassigned_matches else field.sql
+                condition = f"{sql} = {self.argument(value)}"
             case Kind.INTEGER, int(value) if operator not in _PATTERNS and not _is_boolean(value):
                 condition = f"{field.sql} {_sql_operator(operator)} {self.argument(value)}::bigint"
             case Kind.DECIMAL, (int() | float()) as value if _is_number(operator, value):

@@ -23,7 +23,7 @@ _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "user_name": Field(
             "user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True, in_order=True
         ),
-        "active": Field("active", Kind.BOOLEAN),
+        "active": Field("active", Kind.BOOLEAN, false_if_unassigned=True),
         "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
         "display_name": Field("display_name", Kind.TEXT, is_key=True),
         **columns("", Kind.EXACT_TEXT, "profile_url"),

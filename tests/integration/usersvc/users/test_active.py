@@ -31,11 +31,12 @@ async def test_update_without_active_in_mask_keeps_it(users):
     assert (updated.HasField("active"), updated.active) == (True, False)
 
 
-async def test_user_without_active_matches_neither_true_nor_false(users):
+async def test_user_without_active_is_inactive_in_every_filter(users):
     people = [await create(users, name, active=name != "bob") for name in ("ann", "bob", "cat")]
     await update(users, people[2].id, "active")
     assert await user_names(users, compare("active", "EQUAL", True)) == ["ann"]
-    assert await user_names(users, compare("active", "EQUAL", False)) == ["bob"]
+    assert await user_names(users, compare("active", "EQUAL", False)) == ["bob", "cat"]
+    assert await user_names(users, compare("active", "NOT_EQUAL", False)) == ["ann"]
     assert await user_names(users, compare("active", "NOT_EQUAL", True)) == ["bob", "cat"]
     assert await user_names(users, negation(present("active"))) == ["cat"]
 
