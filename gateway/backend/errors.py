@@ -146,6 +146,12 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
 UNUSABLE_KEY_REASONS: Final = frozenset({"KEY_EXPIRED", "KEY_REVOKED", "INTEGRATION_INACTIVE"})
 """The reasons to refuse a key whose secret is correct; their metadata names the organization."""
 
+_OWN_MEMBER: Final = HttpError(
+    400,
+    "invalidValue",
+    "A group cannot be its own member: leave the id {member_id} out of the members of this group.",
+)
+
 # These ids come from the path of the request: a malformed id is that of no resource (404).
 _ID_FIELDS: Final = frozenset({"user_id", "user.id", "group_id", "group.id"})
 _NO_SUCH_ID: Final = HttpError(404, detail="This organization has no resource with this id.")
@@ -217,7 +223,13 @@ def refusal_of(error: grpc.aio.AioRpcError) -> BackendRefusal:
 def _http_error(refusal: RpcStatus) -> HttpError:
     if refusal.reason == "INVALID_FIELD" and refusal.metadata.get("field") in _ID_FIELDS:
         return _NO_SUCH_ID
+    if refusal.reason == "GROUP_CYCLE" and _is_own_member(refusal.metadata):
+        return _OWN_MEMBER
     return HTTP_ERRORS.get(refusal.reason) or _TRANSPORT.get(refusal.code) or _INTERNAL
+
+
+def _is_own_member(metadata: Mapping[str, str]) -> bool:
+    return metadata.get("member_id", "") == metadata.get("group_id")
 
 
 def _detail(http_error: HttpError, refusal: RpcStatus) -> str:
