@@ -4,7 +4,8 @@ A canonical resource is a dict with names as the schema spells them, values as `
 returns them, one object per extension that has values, and no unassigned attributes.
 """
 
-from collections.abc import Iterator, Mapping, Sequence
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 import orjson
@@ -44,12 +45,59 @@ def loads(body: bytes) -> dict[str, Any]:
     try:
         document = orjson.loads(body.removeprefix(_BYTE_ORDER_MARK))
     except orjson.JSONDecodeError as error:
-        raise invalid_syntax(f"The body is not valid JSON: {error}.") from None
+        raise _unreadable(body, error) from None
     if not isinstance(document, dict):
         raise invalid_syntax(f"The body is {describe(document)}; send a JSON object.")
     if _count_members(document) != structure.count(b":"):
-        raise invalid_syntax("The body has an object that gives the same member twice.")
+        raise _duplicate_member(body)
     return document
+
+
+def _unreadable(body: bytes, error: orjson.JSONDecodeError) -> ScimError:
+    """The error for a body that is not JSON; orjson's own text does not name the usual causes."""
+    if not body.removeprefix(_BYTE_ORDER_MARK).strip():
+        return invalid_syntax("The body is empty; send a JSON object.")
+    try:
+        body.decode()
+    except UnicodeDecodeError as not_utf8:
+        return invalid_syntax(
+            f"The body is not UTF-8: byte {not_utf8.start + 1} is invalid. Send JSON in UTF-8."
+        )
+    return invalid_syntax(f"The body is not valid JSON: {error}.")
+
+
+class _DuplicateError(Exception):
+    """An object of a JSON text has two members with the name `args[0]`."""
+
+
+def _duplicate_member(body: bytes) -> ScimError:
+    """The error for a body with a duplicate member, which only a second parser can name."""
+    try:
+        json.loads(body.decode("utf-8-sig"), object_pairs_hook=_unique)
+    except _DuplicateError as duplicate:
+        return _same_member_twice("The body has an object that", duplicate.args[0])
+    except RecursionError:
+        pass
+    return invalid_syntax("The body has an object that gives the same member twice.")
+
+
+def _unique(pairs: Iterable[tuple[str, object]]) -> None:
+    if (name := _repeated(name for name, _ in pairs)) is not None:
+        raise _DuplicateError(name)
+
+
+def _repeated(names: Iterable[str]) -> str | None:
+    """The first name that is given a second time."""
+    seen = set()
+    for name in names:
+        if name in seen:
+            return name
+        seen.add(name)
+    return None
+
+
+def _same_member_twice(what: str, name: str) -> ScimError:
+    return invalid_syntax(f"{what} gives the same member twice: {describe(name)}. Send it once.")
 
 
 def _outside_strings(body: bytes) -> bytes:
@@ -110,7 +158,7 @@ def lower_keys(document: Mapping[str, Any], name: str) -> dict[str, Any]:
     """
     lower = {key.lower(): value for key, value in document.items()}
     if len(lower) != len(document):
-        raise invalid_syntax(f"{name} gives the same member twice.")
+        raise _same_member_twice(name, _repeated(key.lower() for key in document) or "")
     return lower
 
 
