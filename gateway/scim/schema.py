@@ -53,6 +53,14 @@ _KEYS: Final = frozenset(
     {"userName", "externalId", "displayName", "emails.value", "members.value", "manager.value"}
 )
 
+# Numbers and codes that some clients send as JSON numbers.
+_NUMBERS_AS_TEXT: Final = frozenset(
+    {
+        *("externalId", "employeeNumber", "costCenter", "department", "division"),
+        *("phoneNumbers.value", "addresses.postalCode"),
+    }
+)
+
 REFERENCE: Final = "$ref"  # RFC 7643 section 2.4: the URI of the resource whose id is `value`
 
 MAX_VALUES: Final = 250
@@ -119,6 +127,10 @@ class Attribute:
     required_parts: tuple["Attribute", ...] = field(init=False)
     read_only: bool = field(init=False)
     derived: bool = field(init=False, repr=False)  # computed from the value, not stored
+    clearable: bool = field(init=False)  # null clears it
+    takes_empty_text: bool = field(init=False)  # "" clears it, as Entra intends
+    takes_numbers: bool = field(init=False)  # a text that may be sent as a whole number
+    needs_content: bool = field(init=False)  # an element with only a type is not stored
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "value", self.sub_attributes.get("value"))
@@ -129,6 +141,16 @@ class Attribute:
         object.__setattr__(self, "required_parts", parts)
         object.__setattr__(self, "read_only", self.mutability is Mutability.READ_ONLY)
         object.__setattr__(self, "derived", self.read_only or self.name == REFERENCE)
+        label = self.label
+        # A user without `active` would look neither active nor inactive.
+        object.__setattr__(self, "clearable", label != "active")
+        has_required_parts = self.multi_valued and bool(parts)
+        object.__setattr__(self, "takes_empty_text", self.clearable and not has_required_parts)
+        # ":" is in the prefix of custom attributes, whose texts are often numbers of a directory.
+        takes_numbers = label in _NUMBERS_AS_TEXT or ":" in self.prefix
+        object.__setattr__(self, "takes_numbers", takes_numbers)
+        needs_content = self.multi_valued and (self.value is not None or label == "addresses")
+        object.__setattr__(self, "needs_content", needs_content and not parts)
 
     @property
     def label(self) -> str:

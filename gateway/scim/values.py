@@ -1,7 +1,8 @@
 """Reads a client's values by the type of their attribute (RFC 7643 sections 2.3 to 2.5).
 
-null, an empty string, an empty array and an object without values all mean unassigned (RFC 7643
-section 2.5; Entra clears with the empty string). All are read as None.
+null, an empty array and an object without values mean unassigned (RFC 7643 section 2.5), and so
+does an empty string, with which Entra clears. All are read as None. In a PATCH, only null, an empty
+array and an empty string clear an attribute: an object without values names nothing to change.
 """
 
 import base64
@@ -30,6 +31,9 @@ _DATE_TIME: Final = re.compile(
 
 # Control, format and surrogate characters, which are invisible.
 _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
+
+# Sub-attributes that only describe the value of their element (RFC 7643 section 2.4).
+_LABELS: Final = frozenset({"type", "primary"})
 
 Json = Any  # a value as orjson returns it; `object` would need a cast at every step
 Element = Mapping[str, Any]
@@ -84,13 +88,13 @@ def read(attribute: Attribute, value: object) -> Json:
     Refuses (invalidValue) a value of another type, a value that is too long, too many values, and
     a complex value without a required sub-attribute.
     """
-    if value is None or value == "":
+    if value is None or (value == "" and attribute.takes_empty_text):
         return None
     if attribute.multi_valued:
         return read_elements(attribute, value) or None
     if isinstance(value, list):
-        value = _unwrap_single(attribute, value)
-    return None if value is None else read_element(attribute, value)
+        return read(attribute, unwrap_single(attribute, value))
+    return _READERS[attribute.type](attribute, value)
 
 
 def read_elements(attribute: Attribute, value: object) -> list[Any]:
@@ -100,9 +104,13 @@ def read_elements(attribute: Attribute, value: object) -> list[Any]:
     if attribute.type is not Type.COMPLEX:
         values = list(map(plain_value, values))
     elements = [each for each in (read_element(attribute, v) for v in values) if each is not None]
+    if len(elements) < len(values) and attribute.required_parts:
+        check_required(attribute, {})
     if len(elements) > 1:
         elements = distinct(attribute, elements)
         check_elements(attribute, elements)
+    if attribute.needs_content:
+        return [each for each in elements if not is_label_only(attribute, each)]
     return elements
 
 
@@ -179,13 +187,24 @@ def folded(attribute: Attribute, value: Json) -> Json:
     return fold(value) if isinstance(value, str) and not attribute.case_exact else value
 
 
-def _unwrap_single(attribute: Attribute, values: list[object]) -> object:
-    """Unwrap an array of one element, which Entra's documents send for the manager."""
+def unwrap_single(attribute: Attribute, values: list[Any]) -> Json:
+    """The value in an array of one, where one value is expected; None for an empty array.
+
+    Older versions of Entra send `[{"$ref": null, "value": "x"}]` for "x". Refuses (invalidValue)
+    more than one value: none of them is known to be the one that the client means.
+    """
     if not values:
-        return None
-    if len(values) == 1 and attribute.type is Type.COMPLEX:
-        return values[0]
-    raise wrong_type(attribute, values)
+        if attribute.clearable:
+            return None
+        raise wrong_type(attribute, values)
+    if len(values) > 1:
+        raise invalid_value(f"{attribute.label} has {len(values)} values; send only one.")
+    value = values[0]
+    if attribute.type is not Type.COMPLEX and isinstance(value, dict) and "value" in value:
+        value = value["value"]
+    if isinstance(value, list):
+        raise wrong_type(attribute, value)
+    return value
 
 
 def wrong_type(attribute: Attribute, value: object) -> ScimError:
@@ -196,7 +215,9 @@ def wrong_type(attribute: Attribute, value: object) -> ScimError:
 
 def _read_string(attribute: Attribute, value: object) -> str:
     if not isinstance(value, str):
-        raise wrong_type(attribute, value)
+        if not attribute.takes_numbers or not isinstance(value, int) or isinstance(value, bool):
+            raise wrong_type(attribute, value)
+        value = str(value)
     if fault := text_fault(value):
         raise invalid_value(f"{attribute.label} {fault}: {describe(value)}. Remove it.")
     # UTF-8 has at most four bytes per character, so a short text need not be encoded to check it.
@@ -273,9 +294,17 @@ def _read_binary(attribute: Attribute, value: object) -> str:
 def _read_complex(attribute: Attribute, value: object) -> dict[str, Any] | None:
     parts = read_parts(attribute, value)
     element = {name: part for name, part in parts.items() if part is not None}
-    if element or (attribute.multi_valued and _has_member(value)):
+    if attribute.required_parts and (element or attribute.multi_valued):
         check_required(attribute, element)
     return element or None
+
+
+def is_label_only(attribute: Attribute, element: Element) -> bool:
+    """Whether an element has a type or is primary, but has no value.
+
+    Such an element is not stored: `phoneNumbers pr` must not find a user without a number.
+    """
+    return attribute.needs_content and "value" not in element and element.keys() <= _LABELS
 
 
 def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
@@ -323,13 +352,21 @@ def referenced_id(address: str) -> str:
     return address.rstrip("/").rpartition("/")[2]
 
 
-def _has_member(value: object) -> bool:
-    return isinstance(value, dict) and any(part is not None for part in value.values())
+def names_nothing(attribute: Attribute, value: object) -> bool:
+    """Whether a complex value, or all elements of an array, have no known sub-attribute."""
+    if isinstance(value, list):
+        return bool(value) and all(names_nothing(attribute, each) for each in value)
+    return isinstance(value, dict) and not any(_is_written(attribute, key) for key in value)
+
+
+def _is_written(attribute: Attribute, name: str) -> bool:
+    sub_attribute = attribute.sub_attributes.get(name.lower())
+    return sub_attribute is not None and not sub_attribute.read_only
 
 
 def is_unassigned(value: object) -> bool:
     """Whether a value is unassigned (RFC 7643 section 2.5), or Entra's empty string."""
-    return value is None or value in ("", [], {})
+    return value is None or value in ("", [])
 
 
 def check_required(attribute: Attribute, element: Element) -> None:

@@ -60,12 +60,13 @@ def _put(holder: Resource, attribute: Attribute, value: Json) -> None:
 def _finished(
     resource_type: ResourceType, result: Resource, touched: Mapping[AttributePath, Op]
 ) -> Resource:
+    for path in touched:
+        holder = result.get(path.extension, {}) if path.extension else result
+        _remove_label_only(path.attribute, holder)
+        _check(path.attribute, holder.get(path.attribute.name))
     for extension in resource_type.extensions:
         if not result.get(extension.urn, True):
             del result[extension.urn]
-    for path in touched:
-        holder = result.get(path.extension, {}) if path.extension else result
-        _check(path.attribute, holder.get(path.attribute.name))
     extensions = {path.extension for path in touched}
     for path in resources.missing(resource_type, result):
         if path in touched or (path.extension and path.extension in extensions):
@@ -73,6 +74,14 @@ def _finished(
     if "schemas" in result:
         result["schemas"] = resources.schemas(resource_type, result)
     return result
+
+
+def _remove_label_only(attribute: Attribute, holder: Resource) -> None:
+    """Remove elements that got a type or became primary, but got no value by a later operation."""
+    elements = holder.get(attribute.name)
+    if elements and attribute.needs_content:
+        kept = [each for each in elements if not values.is_label_only(attribute, each)]
+        _put(holder, attribute, kept)
 
 
 def _check(attribute: Attribute, value: Json) -> None:

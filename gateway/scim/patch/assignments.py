@@ -5,7 +5,6 @@ from collections.abc import Iterable, Mapping
 from gateway.scim import values
 from gateway.scim.patch.budget import Budget
 from gateway.scim.patch.changes import Change, changes, required
-from gateway.scim.patch.elements import unwrap_single
 from gateway.scim.patch.message import Op, Operation
 from gateway.scim.schema import AttributePath, Mutability, ResourceType, Type
 from gateway.scim.values import Json
@@ -53,7 +52,7 @@ def assigned_values(change: Change) -> dict[AttributePath, Json]:
     if change.clears:
         parts = {a.name: None for a in attribute.sub_attributes.values() if not a.derived}
     else:
-        parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
+        parts = values.read_parts(attribute, change.value)
     return {
         AttributePath(target.extension, attribute, attribute.sub_attributes[name.lower()]): part
         for name, part in parts.items()

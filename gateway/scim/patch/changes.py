@@ -11,7 +11,7 @@ from gateway.scim.errors import ScimError, describe, invalid_value, mutability, 
 from gateway.scim.filter import Filter
 from gateway.scim.patch.budget import STEPS_PER_CHARACTER, Budget
 from gateway.scim.patch.message import Op, Operation
-from gateway.scim.schema import AttributePath, ResourceType
+from gateway.scim.schema import AttributePath, ResourceType, Type
 from gateway.scim.values import Json
 
 
@@ -27,6 +27,21 @@ class Change:
     @property
     def clears(self) -> bool:
         return self.op is Op.REMOVE or values.is_unassigned(self.value)
+
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether the value is `{}` or has no known sub-attribute: it names nothing to change.
+
+        Elements with a required sub-attribute, such as members, are refused instead.
+        """
+        attribute = self.target.attribute
+        return (
+            self.op is not Op.REMOVE
+            and self.target.sub_attribute is None
+            and attribute.type is Type.COMPLEX
+            and not (attribute.multi_valued and attribute.required_parts)
+            and values.names_nothing(attribute, self.value)
+        )
 
 
 def changes(
@@ -70,7 +85,7 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget
             f" {path.target.text} with the value to add."
         )
     target, value = values.normalized(path.target, value)
-    return Change(op, target, path.filter, value)
+    return _change(op, target, path.filter, value)
 
 
 def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) -> Iterator[Change]:
@@ -92,7 +107,22 @@ def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) 
 
 def _members(resource_type: ResourceType, op: Op, value: Mapping[str, Any]) -> Iterator[Change]:
     for path, inner in resources.attribute_values(resource_type, value):
-        yield Change(op, path, None, inner)
+        yield _change(op, path, None, inner)
+
+
+def _change(op: Op, target: AttributePath, filter_: Filter | None, value: Json) -> Change:
+    """A change whose value is not an array where one value is expected.
+
+    Refuses (invalidValue) to clear `active` except by `remove`: a mapping without a result must
+    not decide who may sign in.
+    """
+    attribute = target.target
+    if op is not Op.REMOVE and (not attribute.multi_valued or filter_ is not None):
+        if isinstance(value, list):
+            value = values.unwrap_single(attribute, value)
+        if value is None and not attribute.clearable:
+            raise values.wrong_type(attribute, value)
+    return Change(op, target, filter_, value)
 
 
 def required(path: AttributePath, op: Op | None) -> ScimError:

@@ -29,6 +29,8 @@ _LABELS: Final = frozenset({"type", "primary"})
 def apply_change(change: Change, known: Json, budget: Budget) -> Json:
     """The new value of the change's attribute; None, [] and {} mean unassigned."""
     attribute = change.target.attribute
+    if change.changes_nothing:
+        return known
     if attribute.multi_valued:
         return _apply_to_elements(change, known or [], budget)
     if attribute.type is Type.COMPLEX:
@@ -64,7 +66,7 @@ def _apply_to_elements(change: Change, known: list[Json], budget: Budget) -> lis
 
 def operation_elements(attribute: Attribute, value: Json) -> list[Json]:
     """The elements in the value of an operation on a multi-valued attribute."""
-    return [] if values.is_unassigned(value) else values.read_elements(attribute, value)
+    return values.read(attribute, value) or []
 
 
 def _add_elements(
@@ -156,7 +158,8 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     """The function that applies a change to one element or complex value.
 
     RFC 7644 section 3.5.2.3: `replace` replaces a complete element of a multi-valued attribute, but
-    in a complex attribute only the given sub-attributes. For the latter, `op` is ADD.
+    in a complex attribute only the given sub-attributes. For the latter, `op` is ADD. A replacement
+    without `value` keeps the value of its element: what a client does not name is not deleted.
     """
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
@@ -168,8 +171,8 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
         single = values.plain_value(unwrap_single(attribute, change.value))
         element = values.read_element(attribute, single)
         return lambda _: element
-    parts = values.read_parts(attribute, unwrap_single(attribute, change.value))
-    if op is not Op.REPLACE:
+    parts = values.read_parts(attribute, change.value)
+    if op is not Op.REPLACE or (attribute.value is not None and "value" not in parts):
         return lambda element: _merge_parts(attribute, element, parts)
     # Keep the values of the filter: the element of [type eq "work"] remains a work address.
     parts = {**(_equalities(change.filter) or {}), **parts}
@@ -189,15 +192,6 @@ def _is_label_only(change: Change, element: Resource) -> bool:
     attribute, cleared = change.target.attribute, change.target.sub_attribute
     is_cleared = cleared is attribute.value and "value" not in element
     return attribute.multi_valued and is_cleared and element.keys() <= _LABELS
-
-
-def unwrap_single(attribute: Attribute, value: Json) -> Json:
-    """The element of an array of one, as Entra's documents send the manager; refuses more."""
-    if isinstance(value, list) and len(value) == 1:
-        return value[0]
-    if isinstance(value, list):
-        raise values.wrong_type(attribute, value)
-    return value
 
 
 def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) -> Resource:

@@ -466,6 +466,10 @@ class EmailTable:
                 seen[key] = row
         self.rows = list(seen.values())
 
+    def stored(self):
+        """The rows after all changes; a row with only a type or flag is not stored."""
+        return [row for row in self.rows if not row.keys() <= {"type", "primary"}]
+
 
 KINDS = st.sampled_from(["work", "home"])
 STEPS = st.lists(
@@ -496,84 +500,156 @@ def test_patches_of_emails_agree_with_a_table_of_rows(emails, steps):
 
     applied = patch.apply(USER, {"userName": "ann", "emails": emails}, operations)
 
-    assert applied.get("emails", []) == table.rows
+    assert applied.get("emails", []) == table.stored()
 
 
-# Value paths
+# No silent loss of values
 
-VALUE_TESTS = st.lists(
-    st.one_of(
-        st.tuples(st.just("type"), st.sampled_from(["work", "HOME", "other"])),
-        st.tuples(st.just("value"), st.sampled_from(["a@x", "B@X", "gone@x"])),
-        st.tuples(st.just("primary"), st.booleans()),
-    ),
-    min_size=1,
-    max_size=2,
+EMPTIES = st.sampled_from([{}, [{}], {"nope": 1}, [{"nope": 1}]])
+COMPLEX_PATHS = st.sampled_from(
+    ["name", "manager", "emails", "addresses", 'emails[type eq "work"]', 'manager[value eq "u2"]']
 )
-PARTS = st.sampled_from([None, "value", "type", "display", "primary"])
-PART_VALUES = st.one_of(
-    *(st.sampled_from(["c@x", "a@x", "work", "other", "", None]), st.booleans(), st.just([])),
+WRITES = st.sampled_from([Op.ADD, Op.REPLACE])
+
+
+ANN = {
+    "id": "u1",
+    "userName": "ann",
+    "active": True,
+    "title": "Engineer",
+    "name": {"givenName": "Ann", "familyName": "Li"},
+    "emails": [{"type": "work", "value": "a@x", "display": "A"}, {"type": "home", "value": "b@x"}],
+    "addresses": [{"type": "work", "country": "CH"}],
+    ENTERPRISE_USER_URN: {"department": "R", "manager": {"value": "u2"}},
+}
+
+
+@given(WRITES, COMPLEX_PATHS, EMPTIES)
+def test_object_without_values_changes_nothing(op, path, value):
+    for operation in (Operation(op, path, value), Operation(op, None, {path: value})):
+        assert patch.apply(USER, ANN, [operation]) == ANN
+
+
+PARTS = st.dictionaries(
+    st.sampled_from(["value", "TYPE", "display", "primary", "givenName", "familyName", "nope"]),
+    st.one_of(NAMES, st.none(), st.booleans()),
+    max_size=3,
+)
+WRITTEN = st.one_of(
+    PARTS,
+    st.lists(PARTS, max_size=2),
+    st.sampled_from([None, "", [], {}, [{}], "x", ["x"], False, [False]]),
+)
+WRITTEN_PATHS = st.sampled_from(
+    [
+        *("name", "title", "active", "manager", "emails", 'emails[type eq "work"]'),
+        *("name.givenName", 'emails[type eq "home"].value', 'emails[type eq "home"].display'),
+    ]
+)
+
+
+def leaves(value, path=()):
+    """The paths of all single values, with each element under its own value."""
+    if isinstance(value, dict):
+        return {leaf for key, each in value.items() for leaf in leaves(each, (*path, key))}
+    if isinstance(value, list):
+        return {leaf for each in value for leaf in leaves(each, (*path, each.get("value")))}
+    return {path}
+
+
+def names_of(value):
+    """The names of known members in a value, in lower case."""
+    elements = value if isinstance(value, list) else [value]
+    named = {key.lower() for each in elements if isinstance(each, dict) for key in each}
+    return named - {"nope"}
+
+
+def attribute_of(path):
+    return path.partition("[")[0].partition(".")[0]
+
+
+@given(WRITES, WRITTEN_PATHS, WRITTEN, st.booleans())
+def test_accepted_patch_removes_no_value_that_it_does_not_name(op, path, value, in_value):
+    operation = Operation(op, None, {path: value}) if in_value else Operation(op, path, value)
+    patched = accepted(patch.apply, USER, ANN, [operation])
+    if patched is None:
+        return
+    removed = leaves(ANN) - leaves(patched)
+    assert all(attribute_of(path) in leaf for leaf in removed)
+    names = names_of(value)
+    if values.is_unassigned(value) or "value" in names or path.endswith(("value", "givenName")):
+        return  # the operation clears its target, or sets the value of an element
+    if names or isinstance(value, dict) or value == [{}]:
+        replaces_all = path == "emails" and op is Op.REPLACE and names
+        assert replaces_all or {leaf[-1].lower() for leaf in removed} <= names
+
+
+@given(WRITES, st.one_of(SINGLE_VALUES, WRITTEN), st.booleans())
+def test_user_keeps_active_unless_a_patch_removes_it(op, value, in_value):
+    operation = (
+        Operation(op, None, {"active": value}) if in_value else Operation(op, "active", value)
+    )
+    patched = accepted(patch.apply, USER, ANN, [operation])
+    assert patched is None or isinstance(patched["active"], bool)
+
+
+MEMBER_VALUES = st.one_of(
+    st.none(),
+    st.lists(
+        st.one_of(
+            st.none(),
+            st.just(""),
+            IDS,
+            st.dictionaries(
+                st.sampled_from(["value", "type", "$ref", "display", "nope"]),
+                st.one_of(IDS, st.none(), st.just("")),
+                max_size=2,
+            ),
+        ),
+        max_size=3,
+    ),
+    st.sampled_from(["", {}, {"value": None}, {"value": "u1"}]),
+)
+
+
+@given(MEMBER_VALUES)
+def test_group_is_emptied_only_by_null_and_an_empty_array(value):
+    group = {"displayName": "T", "members": [{"value": "u9"}]}
+    operation = Operation(Op.REPLACE, "members", value)
+    changes, refusal = outcome(patch.member_changes, GROUP, [operation])
+    applied, refusal_of_apply = outcome(patch.apply, GROUP, group, [operation])
+    read, refusal_of_read = outcome(resources.read, GROUP, {**group, "members": value})
+
+    assert (refusal is None) is (refusal_of_apply is None) is (refusal_of_read is None)
+    if refusal is None:
+        is_emptied = value is None or value == []
+        assert ("members" not in applied) is ("members" not in read) is is_emptied
+        assert (not changes.add) is is_emptied
+
+
+LABELLED = st.lists(
     st.fixed_dictionaries(
         {},
-        optional={"value": st.just("c@x"), "type": st.just("home"), "display": st.just("D")},
+        optional={
+            "type": st.sampled_from(["work", "home", ""]),
+            "value": st.sampled_from(["1", "", None]),
+            "primary": st.just(False),
+            "display": st.sampled_from(["D", ""]),
+        },
     ),
+    max_size=3,
 )
+TYPED = st.sampled_from(["emails", "phoneNumbers", "roles"])
 
 
-def folded(value):
-    return value.casefold() if isinstance(value, str) else value
-
-
-def satisfies(element, tests, joiner):
-    results = [folded(element.get(part)) == folded(value) for part, value in tests]
-    return all(results) if joiner == "and" else any(results)
-
-
-def addresses(elements):
-    return {folded(each["value"]) for each in elements if "value" in each}
-
-
-def kinds(elements):
-    return [folded(each["type"]) for each in elements if "type" in each]
-
-
-def names_the_address(operation, part, value):
-    """Whether an operation on an element removes its address or sets another one."""
-    if part is not None:
-        return part == "value"
-    return operation is not Op.ADD or isinstance(value, str) or "value" in value
-
-
-CONDITIONS = st.tuples(VALUE_TESTS, st.sampled_from(["and", "or"]))
-
-
-@given(EMAILS, st.sampled_from(Op), CONDITIONS, PARTS, PART_VALUES)
-def test_value_path_removes_no_value_that_it_does_not_name(
-    emails, operation, conditions, part, value
-):
-    tests, joiner = conditions
-    inner = f" {joiner} ".join(f"{name} eq {orjson.dumps(v).decode()}" for name, v in tests)
-    path = f"emails[{inner}]" + (f".{part}" if part else "")
-    user = {"userName": "ann", "emails": emails}
-
-    patched = accepted(patch.apply, USER, user, [Operation(operation, path, value)])
-
-    if patched is not None:
-        named = [each for each in emails if satisfies(each, tests, joiner)]
-        left = patched.get("emails", [])
-        lost = addresses(emails) - addresses(left)
-        assert lost <= addresses(named)
-        assert not lost or names_the_address(operation, part, value)
-        if not named:  # an element may have been created
-            assert all(each in left for each in emails if not each.get("primary"))
-            assert len(left) <= len(emails) + 1
-            assert "gone@x" not in addresses(left)
-            new = kinds(left)[len(kinds(emails)) :]
-            assert not set(new) & set(kinds(emails))
-
-
-@given(EMAILS, st.sampled_from([Op.ADD, Op.REPLACE]), st.sampled_from(["c@x", "a@x"]))
-def test_one_value_never_takes_the_place_of_several(emails, operation, value):
-    operations = [Operation(operation, "emails.value", value)]
-    patched = accepted(patch.apply, USER, {"userName": "ann", "emails": emails}, operations)
-    assert (patched is None) is (len(emails) > 1)
+@given(USERS, TYPED, LABELLED, st.sampled_from(["value", "primary", "type", "display"]))
+def test_no_element_is_stored_with_only_a_type(user, name, elements, part):
+    created = resources.read(USER, {"userName": "ann", name: elements})
+    operations = [
+        Operation(Op.REPLACE, name, elements),
+        Operation(Op.ADD, f'{name}[type eq "work"].{part}', "" if part == "value" else "True"),
+        Operation(Op.REPLACE, f'{name}[type eq "home"].{part}', None),
+    ]
+    for resource in (created, accepted(patch.apply, USER, user, operations)):
+        for element in resource.get(name, []):
+            assert element.keys() & {"value", "display"}

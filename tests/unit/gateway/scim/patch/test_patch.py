@@ -343,6 +343,77 @@ CHANGES = {
         [op("replace", 'emails[type eq "work"].value', "")],
         BARE,
     ),
+    # objects without values
+    "an empty object without a path changes nothing": (
+        ANN,
+        [op("add", None, {"name": {}, "manager": {}, "emails": {}, EXT: {}})],
+        ANN,
+    ),
+    "an empty object changes no complex attribute": (
+        ANN,
+        [op("replace", "name", {}), op("replace", "manager", [{}]), op("add", EXT, {})],
+        ANN,
+    ),
+    "an empty object changes no element": (
+        ANN,
+        [op("replace", 'emails[type eq "work"]', {}), op("replace", "emails", [{}])],
+        ANN,
+    ),
+    "an empty object creates no element": (
+        BARE,
+        [op("add", 'emails[type eq "work"]', {}), op("add", "addresses", {})],
+        BARE,
+    ),
+    "an object of unknown attributes changes nothing": (
+        ANN,
+        [op("replace", "emails", [{"nope": 1}]), op("replace", 'emails[type eq "work"]', {"x": 1})],
+        ANN,
+    ),
+    "replacing the display of an element keeps its value": (
+        ANN,
+        [op("replace", 'emails[type eq "home"]', {"display": "H"})],
+        changed(ANN, emails=[WORK, {**HOME, "display": "H"}]),
+    ),
+    "null for the value of an element removes the element": (
+        ANN,
+        [op("replace", 'emails[type eq "home"]', {"type": "home", "value": None})],
+        changed(ANN, emails=[WORK]),
+    ),
+    # elements without a value
+    "an element that gets only a type is not stored": (
+        BARE,
+        [
+            op("add", 'emails[type eq "work"].primary', True),
+            op("add", "phoneNumbers", [{"type": "work", "value": ""}]),
+            op("replace", 'addresses[type eq "work"].country', ""),
+        ],
+        BARE,
+    ),
+    "an address that loses its last part is removed": (
+        changed(BARE, addresses=[{"type": "work", "country": "CH"}]),
+        [op("replace", 'addresses[type eq "work"].country', "")],
+        BARE,
+    ),
+    # an array of one where one value is expected
+    "an array of one value": (
+        ANN,
+        [
+            op("replace", "title", [{"$ref": None, "value": "Boss"}]),
+            op("replace", "active", [False]),
+            op("replace", 'emails[type eq "home"].value', [{"value": "h"}]),
+            op("replace", None, {"name.givenName": ["A"], "externalId": [701984]}),
+        ],
+        changed(
+            ANN,
+            title="Boss",
+            active=False,
+            emails=[WORK, {**HOME, "value": "h"}],
+            name={"givenName": "A", "familyName": "Li"},
+            externalId="701984",
+        ),
+    ),
+    "an array of null clears": (ANN, [op("replace", "title", [None])], changed(ANN, title=None)),
+    "remove of active": (ANN, [op("remove", "active")], changed(ANN, active=None)),
     "no operations": (ANN, [], ANN),
     "operations build on each other": (
         BARE,
@@ -432,6 +503,16 @@ REFUSALS = {
         "noTarget",
         "manager",
     ),
+    "an empty string for active": ([op("replace", "active", "")], "invalidValue", "active"),
+    "null for active": ([op("add", "active", None)], "invalidValue", "active cannot be null"),
+    "an empty array for active": ([op("replace", "active", [])], "invalidValue", "active"),
+    "an array of null for active": ([op("replace", "active", [None])], "invalidValue", "active"),
+    "null for active without a path": (
+        [op("replace", None, {"title": "x", "ACTIVE": None})],
+        "invalidValue",
+        "active cannot be null; send true or false",
+    ),
+    "two values for one": ([op("replace", "title", ["a", "b"])], "invalidValue", "2 values"),
     "a readOnly attribute": ([op("replace", "id", "x")], "mutability", "id is readOnly"),
     "a readOnly sub-attribute": (
         [op("replace", "meta.created", "x")],

@@ -178,6 +178,11 @@ def test_operation_that_needs_the_group_gives_no_member_changes(operation):
         (Operation(Op.ADD, 'members[value eq "a"]'), "invalidValue"),
         (Operation(Op.ADD, "members[value eq 'a']", "a"), "invalidFilter"),
         (Operation(Op.REMOVE, "members", [{"type": "User"}]), "invalidValue"),
+        *(
+            (Operation(op, "members", value), "invalidValue")
+            for op in Op
+            for value in ({}, [{}], [None], "", [""], [{"value": ""}], [{"value": "b"}, {}])
+        ),
         (Operation(Op.REMOVE, "displayName"), "mutability"),
         (replace("displayName", ""), "invalidValue"),
         (replace("id", "x"), "mutability"),
@@ -186,6 +191,9 @@ def test_operation_that_needs_the_group_gives_no_member_changes(operation):
 def test_member_changes_refuse_what_apply_refuses(operation, scim_type):
     with refused(400, scim_type):
         patch.member_changes(GROUP, [add("a"), operation])
+    group = {"displayName": "T", "members": [{"value": "a"}]}
+    with refused(400, scim_type):
+        patch.apply(GROUP, group, [operation])
 
 
 def test_adding_more_members_than_a_group_can_have_is_refused():
