@@ -17,7 +17,7 @@ from tools.entra.client import (
 )
 from tools.entra.dialects import Dialect, dialect_for, patch
 from tools.entra.mapping import differences, post_body, returned_values
-from tools.entra.people import Changes, Person, apply_changes, directory, generate_changes
+from tools.entra.people import Changes, Person, apply_changes, directory, generate_changes, renamed
 from tools.entra.report import Progress, RunCounts, Summary
 
 PROBES = 3
@@ -138,10 +138,9 @@ class Job:
 
     async def _verify(self, people: Sequence[Person], changes: Changes) -> None:
         current = apply_changes(people, changes)
-        former_names = {each.number: each.user_name for each in people}
 
-        async def check_renamed(person: Person) -> None:
-            await self.check_absent(former_names[person.number])
+        async def check_renamed(former: Person) -> None:
+            await self.check_absent(former.user_name)
 
         async def check_deleted(person: Person) -> None:
             await self.check_absent(person.user_name)
@@ -149,11 +148,7 @@ class Job:
 
         await self._each("Verify people", list(current.values()), self.verify)
         await self._each("Verify deleted", changes.deleted, check_deleted)
-        await self._each(
-            "Verify former names",
-            [each for each in changes.updated if each.user_name != former_names[each.number]],
-            check_renamed,
-        )
+        await self._each("Verify former names", renamed(people, changes), check_renamed)
 
     async def _match(self, person: Person) -> Resource | None:
         for attribute, value in zip(MATCHING, (person.user_name, person.external_id), strict=True):

@@ -97,6 +97,20 @@ def apply_changes(people: Sequence[Person], changes: Changes) -> dict[int, Perso
     return current
 
 
+def renamed(people: Sequence[Person], changes: Changes) -> list[Person]:
+    """The updated people with their old values, as far as their old userName is no longer found.
+
+    userName is compared without regard to case (RFC 7643 section 4.1.1), so an update of its case
+    alone does not count. It occurs if two family names have no ASCII letters.
+    """
+    before = {each.number: each for each in people}
+    return [
+        before[each.number]
+        for each in changes.updated
+        if each.user_name.lower() != before[each.number].user_name.lower()
+    ]
+
+
 def _changed(before: Person, seed: int, rng: random.Random) -> Person:
     if rng.random() < 0.5:
         others = [each for each in DEPARTMENTS if each != before.department]

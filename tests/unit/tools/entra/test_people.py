@@ -1,4 +1,12 @@
-from tools.entra.people import apply_changes, directory, generate_changes
+from dataclasses import replace
+
+from tools.entra.people import (
+    Changes,
+    apply_changes,
+    directory,
+    generate_changes,
+    renamed,
+)
 
 
 def test_same_seed_gives_same_people_and_changes():
@@ -66,3 +74,23 @@ def test_smallest_directory_has_changes():
     people = directory(1, seed=7)
 
     assert len(apply_changes(people, generate_changes(people, seed=7))) == 2
+
+
+def test_former_names_are_those_that_are_no_longer_found():
+    people = directory(3, seed=1)
+    updated = (
+        replace(people[0], user_name=people[0].user_name.swapcase()),
+        replace(people[1], user_name="other@corp.test"),
+        replace(people[2], title="Analyst"),
+    )
+    changes = Changes(updated=updated, disabled=(), restored=(), deleted=(), joined=())
+    assert renamed(people, changes) == [people[1]]
+
+
+def test_no_former_name_of_a_large_directory_is_still_in_use():
+    people = directory(100_000, seed=1)
+    changes = generate_changes(people, seed=1)
+    current = {each.user_name.lower() for each in apply_changes(people, changes).values()}
+    former = renamed(people, changes)
+    assert len(former) > 1_000
+    assert [each for each in former if each.user_name.lower() in current] == []
