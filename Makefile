@@ -44,6 +44,10 @@ demo: protos ## Provision generated people into the running region, as Entra doe
 watch: protos ## Print the live change feed of the running region: make watch [REGION=us]
 	@exec env $(RUN) -m deploy.local watch --region $(REGION)
 
+.PHONY: admin
+admin: protos ## Run an operator's command on the running region: make admin ARGS="keysvc --help"
+	@exec env $(RUN) -m deploy.local admin --region $(REGION) $(ARGS)
+
 # make 4.0 and later can keep the output of parallel targets apart.
 SIDE_BY_SIDE = $(MAKE) --no-print-directory --jobs 2 $(if $(filter output-sync,$(.FEATURES)),--output-sync=target)
 # Tests wait more than they compute, so there are more workers than cores.

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import grpc
 
+from deploy.local.admin import AdminError, run_command
 from deploy.local.panel import relative_to_cwd
 from deploy.local.ports import PortError, choose_port
 from deploy.local.postgres import PostgresError
@@ -27,12 +28,18 @@ FAILED = 1
 
 
 def main(arguments: Sequence[str], root: Path = ROOT) -> int:
-    """Run or watch a region until a signal stops it; returns the exit code."""
+    """Run or watch a region until a signal stops it, or run a command; returns the exit code."""
     # A shell without job control starts background jobs with SIGINT ignored.
     signal.signal(signal.SIGINT, signal.default_int_handler)
     options = _parse(arguments, root)
     paths = RegionPaths(Path(options.directory).absolute(), REGIONS[options.region])
-    return _watch(paths) if options.command == "watch" else _run(paths, options.port, root)
+    match options.command:
+        case "watch":
+            return _watch(paths)
+        case "admin":
+            return _admin(paths, root, options.arguments)
+        case _:
+            return _run(paths, options.port, root)
 
 
 def _run(paths: RegionPaths, requested_port: int | None, root: Path) -> int:
@@ -69,6 +76,13 @@ def _watch(paths: RegionPaths) -> int:
     return 0
 
 
+def _admin(paths: RegionPaths, root: Path, arguments: Sequence[str]) -> int:
+    try:
+        return run_command(paths, root, arguments)
+    except AdminError as error:
+        return _fail(str(error))
+
+
 async def _supervise(supervisor: Supervisor) -> None:
     stop, force = asyncio.Event(), asyncio.Event()
 
@@ -96,11 +110,18 @@ def _parse(arguments: Sequence[str], root: Path) -> argparse.Namespace:
         "--port", type=_port, help="the gateway's port (default: the region's, or a free one)"
     )
     watching = command.add_parser("watch", help="print the changes of a running region")
-    for each in (run, watching):
+    admin = command.add_parser("admin", help="run an operator's command on a running region")
+    for each in (run, watching, admin):
         each.add_argument("--region", choices=sorted(REGIONS), default="us")
         each.add_argument(
             "--directory", default=str(root / ".run"), help="directory for data and logs"
         )
+    admin.add_argument(
+        "arguments",
+        nargs=argparse.REMAINDER,
+        metavar="usersvc|keysvc COMMAND",
+        help="the command and its arguments",
+    )
     return parser.parse_args(arguments)
 
 

@@ -19,7 +19,7 @@ def render_panel(
     *,
     colour: bool,
 ) -> str:
-    """The text of the panel: Tenant URL, Secret Token, sign-in link, next steps, logs."""
+    """The text of the panel: settings of clients, sign-in link, next steps, logs."""
     bold, cyan, dim, end = (_BOLD, _CYAN, _DIM, _END) if colour else ("", "", "", "")
     demo = "make demo" if region.name == "us" else f"make demo REGION={region.name}"
     line = "─" * 78
@@ -30,6 +30,9 @@ def render_panel(
 
           Tenant URL     {cyan}{client_settings.tenant_url}{end}
           Secret Token   {cyan}{client_settings.secret_token}{end}
+          Organization   {cyan}{client_settings.organization_id}{end}
+          usersvc        {cyan}{client_settings.usersvc}{end}  {dim}gRPC{end}
+          keysvc         {cyan}{client_settings.keysvc}{end}  {dim}gRPC{end}
 
         Sign in as {USER_NAME} (link works once, for 15 minutes)
           {cyan}{link or "not possible: this user was deactivated"}{end}

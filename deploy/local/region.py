@@ -57,7 +57,7 @@ class RegionPaths:
 
     @property
     def client_settings(self) -> Path:
-        """TENANT_URL and SECRET_TOKEN, for scripts and for the next start."""
+        """`ClientSettings`, for scripts and for the next start."""
         return client_settings_file(self.directory, self.region)
 
     def password(self, role: str) -> Path:
@@ -81,6 +81,11 @@ class RegionPaths:
     def usersvc(self) -> Path:
         """The file with usersvc's address in this run, for direct callers such as `make watch`."""
         return self.folder / "usersvc.address"
+
+    @property
+    def databases(self) -> Path:
+        """The private file with the databases' URLs in this run, for `make admin`."""
+        return self.folder / "databases.json"
 
     def log(self, name: str) -> Path:
         return self.logs / f"{name}.log"

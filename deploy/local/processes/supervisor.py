@@ -1,6 +1,7 @@
 """Starts PostgreSQL and the processes of a region, keeps them running, and stops them."""
 
 import asyncio
+import json
 import time
 from collections.abc import Coroutine
 
@@ -60,8 +61,8 @@ class Supervisor:
         self._start_postgres()
         usersvc, keysvc = await self._start_services()
         gateway = await self._start_gateway(usersvc, keysvc)
-        client_settings = await self._client_settings(keysvc)
-        link = await self._sign_in_link(usersvc, keysvc)
+        client_settings = await self._client_settings(usersvc, keysvc)
+        link = await self._sign_in_link(usersvc, client_settings.organization_id)
         say(f"  all processes run after {time.monotonic() - began:.1f} s\n")
         say(self._panel(client_settings, link))
         await asyncio.gather(
@@ -79,8 +80,13 @@ class Supervisor:
         say(f"  PostgreSQL   {HOST}:{self._cluster.port}{', a new cluster' if is_new else ''}")
 
     async def _start_services(self) -> tuple[Child, Child]:
-        usersvc = Child(self._programs.usersvc(self._database("users", "usersvc")))
-        keysvc = Child(self._programs.keysvc(self._database("keys", "keysvc")))
+        urls = {
+            "usersvc": self._database("users", "usersvc"),
+            "keysvc": self._database("keys", "keysvc"),
+        }
+        write_private(self._paths.databases, json.dumps(urls))
+        usersvc = Child(self._programs.usersvc(urls["usersvc"]))
+        keysvc = Child(self._programs.keysvc(urls["keysvc"]))
         self._services = [usersvc, keysvc]
         await _run_concurrently(self._start_service(usersvc), self._start_service(keysvc))
         write_private(self._paths.usersvc, f"{usersvc.address}\n")
@@ -104,16 +110,18 @@ class Supervisor:
         say(f"  {self._gateway.name:<12} {self._gateway.address}")
         return self._gateway
 
-    async def _client_settings(self, keysvc: Child) -> ClientSettings:
+    async def _client_settings(self, usersvc: Child, keysvc: Child) -> ClientSettings:
         stored = read_client_settings(self._paths.client_settings)
         token = await valid_token(keysvc.address, stored.secret_token if stored else None)
-        client_settings = ClientSettings(tenant_url(self._port), token)
+        organization_id = await first_organization(keysvc.address)
+        client_settings = ClientSettings(
+            tenant_url(self._port), token, organization_id, usersvc.address, keysvc.address
+        )
         write_client_settings(self._paths.client_settings, client_settings)
         return client_settings
 
-    async def _sign_in_link(self, usersvc: Child, keysvc: Child) -> str | None:
+    async def _sign_in_link(self, usersvc: Child, organization_id: str) -> str | None:
         """A link that signs in the administrator once; it is printed and stored nowhere."""
-        organization_id = await first_organization(keysvc.address)
         token = await sign_in_token(usersvc.address, organization_id)
         return None if token is None else sign_in_link(self._port, token)
 
@@ -149,6 +157,7 @@ class Supervisor:
         if self._gateway is not None:
             await self._gateway.stop(force)
         self._paths.usersvc.unlink(missing_ok=True)
+        self._paths.databases.unlink(missing_ok=True)
         await asyncio.gather(*(service.stop(force) for service in self._services))
         self._cluster.stop()
 

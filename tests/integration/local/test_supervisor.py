@@ -10,6 +10,7 @@ import asyncpg
 import psutil
 import pytest
 
+from chassis.rpc.uuids import is_uuid
 from deploy.local.ports import free_port
 from deploy.local.processes.child import STOP_SECONDS
 from deploy.local.setup.first_administrator import USER_NAME
@@ -38,10 +39,19 @@ def test_run_prints_and_stores_client_settings(start: Start) -> None:
     connection = running.connection
     assert connection.tenant_url in running.printed
     assert connection.secret_token in running.printed
+    assert f"Organization   {connection.organization_id}" in running.printed
+    assert f"usersvc        {connection.usersvc} " in running.printed
+    assert f"keysvc         {connection.keysvc} " in running.printed
+    assert is_uuid(connection.organization_id)
+    assert running.gateway()["GATEWAY_USERSVC"] == connection.usersvc
+    assert running.gateway()["GATEWAY_KEYSVC"] == connection.keysvc
     stored = running.directory / "us.env"
     assert stored.read_text().splitlines() == [
         f"TENANT_URL={connection.tenant_url}",
         f"SECRET_TOKEN={connection.secret_token}",
+        f"ORGANIZATION_ID={connection.organization_id}",
+        f"USERSVC={connection.usersvc}",
+        f"KEYSVC={connection.keysvc}",
     ]
     assert stat.S_IMODE(stored.stat().st_mode) == 0o600
 
