@@ -194,6 +194,27 @@ async def _connect_many_clients(region: Region, seconds: float) -> bool:
     return True
 
 
+async def _set_clock_of_usersvc(region: Region, seconds: float) -> bool:
+    """Set the clock of one usersvc an hour ahead: it refuses all calls as late."""
+    clock = await region.control_clock(region.usersvc[0])
+    clock.write_text("3600")
+    await asyncio.sleep(seconds)
+    clock.write_text("0")
+    return True
+
+
+async def _set_clock_of_gateway(region: Region, seconds: float) -> bool:
+    """Set the clock of one gateway a minute back: the services refuse all of its calls as late."""
+    gateway = region.gateways[0]
+    clock = await region.control_clock(gateway)
+    clock.write_text("-60")
+    await region.balance(gateway, ready=False)
+    await asyncio.sleep(seconds)
+    clock.write_text("0")
+    await region.balance(gateway, ready=True)
+    return True
+
+
 FAULTS = (
     Fault("usersvc killed, both replicas", _kill_usersvc),
     Fault("keysvc killed, both replicas", _kill_keysvc),
@@ -236,6 +257,8 @@ FAULTS = (
         must_not_fail=True,
         recovery=0.0,
     ),
+    Fault("clock of one usersvc an hour ahead", _set_clock_of_usersvc),
+    Fault("clock of one gateway a minute behind", _set_clock_of_gateway),
     Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
     # The last one: the services stay behind the pooler.
     Fault("PostgreSQL killed behind PgBouncer", _kill_database_behind_pooler),

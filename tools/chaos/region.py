@@ -10,6 +10,7 @@ from contextlib import ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+import aiohttp
 import psutil
 
 from deploy.local.files import read_or_create_secret
@@ -114,6 +115,33 @@ class Region:
         for child in self.gateways:
             child.program = replace(child.program, command=(*limit, *child.program.command))
         await self.roll_out(self.gateways)
+
+    async def control_clock(self, child: Child) -> Path:
+        """Restart a process with a clock that is ahead by the seconds in the returned file."""
+        file = child.program.log.with_suffix(".clock")
+        file.write_text("0")
+        python, dash_m, *module = child.program.command
+        launcher = (python, dash_m, "tools.chaos.shifted_clock", str(file))
+        child.program = replace(child.program, command=(*launcher, *module))
+        await self.roll_out([child])
+        return file
+
+    async def is_ready(self, gateway: Child) -> bool:
+        """Whether a gateway reports that it is ready, as the load balancer asks."""
+        async with (
+            aiohttp.ClientSession() as session,
+            session.get(f"http://{gateway.address}/readyz") as response,
+        ):
+            return response.status == 200
+
+    async def balance(self, gateway: Child, *, ready: bool) -> None:
+        """Wait for a readiness, and add the gateway to the load balancer or remove it."""
+        while await self.is_ready(gateway) is not ready:  # noqa: ASYNC110 - of another process
+            await asyncio.sleep(BALANCER_DELAY_SECONDS)
+        if ready:
+            self.balanced.append(gateway)
+        else:
+            self.balanced.remove(gateway)
 
     def freeze(self, signal_number: int) -> None:
         """Send SIGSTOP or SIGCONT to every process of the database server."""

@@ -18,6 +18,7 @@ SHORT = (
     "PostgreSQL's disk full",
     "network to one usersvc held, then released",
     "standby cut off, then promoted",
+    "clock of one usersvc an hour ahead",
     "rolling restart of everything",
 )
 

@@ -110,7 +110,7 @@ async def test_service_recovers_when_its_database_returns(clock: MovableClock):
                 assert await health(replica) == SERVING  # otherwise all replicas leave service
 
             await asyncio.to_thread(postgres.cluster.start)
-            await until(lambda: replica.logged("key feed connected") == 2)
+            await until(lambda: replica.logged("feed connected") == 2)
             response = await replica.authenticate(generated.token)
             async with watching(replica) as new_watcher:
                 await replica.revoke(generated.key)

@@ -47,7 +47,7 @@ def assert_stays_in_service(cluster: Cluster, users_url: str, keys_url: str) -> 
         wait_until(lambda: readiness() == [200, 200, 200])
         before = request()
         cluster.stop()
-        keysvc.wait_for("key feed disconnected")
+        keysvc.wait_for("feed disconnected")
         wait_until(lambda: request()[0] == 503)
         during = request(), gateway.status("/login"), readiness()
         cluster.start()
