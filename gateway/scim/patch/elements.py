@@ -168,7 +168,7 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     if change.clears:
         return lambda element: _merge_parts(attribute, element, dict.fromkeys(element)) or None
     if attribute.type is not Type.COMPLEX:
-        single = values.plain_value(unwrap_single(attribute, change.value))
+        single = values.plain_value(change.value)
         element = values.read_element(attribute, single)
         return lambda _: element
     parts = values.read_parts(attribute, change.value)
