@@ -199,9 +199,9 @@ def unwrap_single(attribute: Attribute, values: list[Any]) -> Json:
         raise wrong_type(attribute, values)
     if len(values) > 1:
         raise invalid_value(f"{attribute.label} has {len(values)} values; send only one.")
-    value = values[0]
-    if attribute.type is not Type.COMPLEX and isinstance(value, dict) and "value" in value:
-        value = value["value"]
+    value: Any = values[0]
+    if attribute.type is not Type.COMPLEX:
+        value = plain_value(value)
     if isinstance(value, list):
         raise wrong_type(attribute, value)
     return value
