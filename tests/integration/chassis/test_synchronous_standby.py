@@ -9,9 +9,9 @@ import pytest
 from chassis.database import pool
 from chassis.database.pool import Database
 from chassis.errors import CommitUnconfirmed, DatabaseUnavailable, WritesStalled
-from tests.support.pgbouncer import running_pgbouncer
 from tests.support.postgres import temporary_replicated_postgres
 from tests.support.waiting import eventually
+from tools.chaos.pgbouncer import is_installed, manifest_parameters, running_pgbouncer
 from tools.chaos.standby import ReplicatedCluster
 
 Write = Callable[[Database, int], Awaitable[None]]
@@ -186,12 +186,13 @@ async def test_statement_that_waits_for_a_lock_ends_when_given_up(cluster, url, 
     assert await numbers(database) == [1]
 
 
+@pytest.mark.skipif(not is_installed(), reason="pgbouncer is not installed")
 @pytest.mark.parametrize("write", [statement, transaction])
-async def test_writes_through_a_pooler_are_not_cancelled(
-    cluster, url, database, tmp_path, write: Write
-):
-    with running_pgbouncer(url, tmp_path / "pgbouncer") as pooled_url:
+async def test_writes_through_a_pooler_are_not_cancelled(cluster, url, database, write: Write):
+    folder = cluster.primary.folder.parent / "pooler"
+    with running_pgbouncer(folder, [url], manifest_parameters("usersvc")) as (pooled_url,):
         async with Database(pooled_url, "test") as pooled:
+            await eventually(pooled.is_available)
             await write(pooled, 0)
             cluster.cut_off_standby()
             await given_up(pooled, cluster, write)
