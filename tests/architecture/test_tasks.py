@@ -13,6 +13,7 @@ ALLOWED = {
     "chassis/database/pool.py": "returns a connection to the pool after an error",
     "chassis/database/commit_monitor.py": "polls while commits are stalled, until the pool closes",
     "chassis/concurrency/waiting.py": "work_until_event: waits for the first of two",
+    "chassis/database/pool.py": "returns one connection to the pool after an error",
     "chassis/rpc/rotating_channel.py": "_Generation._close_if_idle: closes one replaced channel",
     "chassis/concurrency/single_flight.py": "runs one call, shared by all that wait for it",
     "gateway/api/concurrent_steps.py": "runs the operations of one bulk request",

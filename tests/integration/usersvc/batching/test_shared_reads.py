@@ -29,7 +29,7 @@ class StatementRecorder:
 
     statements: list[str] = field(default_factory=list)
 
-    def statement(self, record: Any) -> None:
+    def record_statement(self, record: Any) -> None:
         if "organization_id" in record.query:  # asyncpg's own statements look up types
             self.statements.append(record.query)
 
