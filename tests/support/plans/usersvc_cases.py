@@ -438,14 +438,13 @@ LOG_CASES: Final = (
     Case("activities.refusals.RefusalStore.delete_expired 2", lambda _: (LAST,), 10),
     Case("changes._FEED", lambda _: (), 10),
     Case("changes._FEED_AT", lambda _: ([LAST - 1, LAST],), 15),
-    Case("changes._LAST", lambda _: (LAST,), 15),
+    Case("changes._LAST", lambda _: (LAST,), 20),
     Case("changes._CHANGES_AFTER", lambda o: (FIRST, LAST, 500, o.id), 30),
     Case("changes._CHANGES_AFTER_ALL", lambda _: (FIRST, LAST, 500), 25),
     Case("changes._ORGANIZATIONS", lambda _: (LAST - 1, LAST), 10),
     Case("changes._SEEN", lambda o: (LAST, o.id), 10),
     Case("changes._SEEN_ALL", lambda _: (LAST,), 10),
     Case("changes._watermark", lambda _: (), 10),
-    Case("changes._watermark 2", lambda _: (LAST,), 20),
     Case("changes.ChangeStore.renew", lambda _: (), 10),
 )
 
