@@ -653,3 +653,86 @@ def test_no_element_is_stored_with_only_a_type(user, name, elements, part):
     for resource in (created, accepted(patch.apply, USER, user, operations)):
         for element in resource.get(name, []):
             assert element.keys() & {"value", "display"}
+
+
+# Value paths
+
+VALUE_TESTS = st.lists(
+    st.one_of(
+        st.tuples(st.just("type"), st.sampled_from(["work", "HOME", "other"])),
+        st.tuples(st.just("value"), st.sampled_from(["a@x", "B@X", "gone@x"])),
+        st.tuples(st.just("primary"), st.booleans()),
+    ),
+    min_size=1,
+    max_size=2,
+)
+EMAIL_PARTS = st.sampled_from([None, "value", "type", "display", "primary"])
+PART_VALUES = st.one_of(
+    *(st.sampled_from(["c@x", "a@x", "work", "other", "", None]), st.booleans(), st.just([])),
+    st.fixed_dictionaries({"display": st.just("D")}, optional={"value": st.just("c@x")}),
+    st.fixed_dictionaries({"type": st.just("home")}, optional={"value": st.just("c@x")}),
+)
+
+
+def folded(value):
+    return value.casefold() if isinstance(value, str) else value
+
+
+def satisfies(element, tests, joiner):
+    results = [folded(element.get(part)) == folded(value) for part, value in tests]
+    return all(results) if joiner == "and" else any(results)
+
+
+def addresses(elements):
+    return {folded(each["value"]) for each in elements if "value" in each}
+
+
+def kinds(elements):
+    return [folded(each["type"]) for each in elements if "type" in each]
+
+
+def names_the_address(operation, part, value):
+    """Whether an operation on an element removes its address or sets another one."""
+    if part is not None:
+        return part == "value"
+    return operation is not Op.ADD or isinstance(value, str) or "value" in value
+
+
+def remains(element, other):
+    """Whether another element has all of an element, except `primary`, which a new one may take."""
+    return all(other.get(part) == value for part, value in element.items() if part != "primary")
+
+
+CONDITIONS = st.tuples(VALUE_TESTS, st.sampled_from(["and", "or"]))
+
+
+@given(EMAILS, st.sampled_from(Op), CONDITIONS, EMAIL_PARTS, PART_VALUES)
+def test_value_path_removes_no_value_that_it_does_not_name(
+    emails, operation, conditions, part, value
+):
+    tests, joiner = conditions
+    inner = f" {joiner} ".join(f"{name} eq {orjson.dumps(v).decode()}" for name, v in tests)
+    path = f"emails[{inner}]" + (f".{part}" if part else "")
+    user = {"userName": "ann", "emails": emails}
+
+    patched = accepted(patch.apply, USER, user, [Operation(operation, path, value)])
+
+    if patched is not None:
+        named = [each for each in emails if satisfies(each, tests, joiner)]
+        left = patched.get("emails", [])
+        lost = addresses(emails) - addresses(left)
+        assert lost <= addresses(named)
+        assert not lost or names_the_address(operation, part, value)
+        if not named:  # an element may have been created
+            assert all(any(remains(each, other) for other in left) for each in emails)
+            assert len(left) <= len(emails) + 1
+            assert "gone@x" not in addresses(left)
+            new = kinds(left)[len(kinds(emails)) :]
+            assert not set(new) & set(kinds(emails))
+
+
+@given(EMAILS, st.sampled_from([Op.ADD, Op.REPLACE]), st.sampled_from(["c@x", "a@x"]))
+def test_one_value_never_takes_the_place_of_several(emails, operation, value):
+    operations = [Operation(operation, "emails.value", value)]
+    patched = accepted(patch.apply, USER, {"userName": "ann", "emails": emails}, operations)
+    assert (patched is None) is (len(emails) > 1)
