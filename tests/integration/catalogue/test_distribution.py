@@ -16,6 +16,8 @@ ROOT = Path(__file__).resolve().parents[3]
 GLOBAL_TABLES = {
     "schema_migration": "which migrations were applied",
     "change_feed": "one row: the feed's id and the last change that retention deleted",
+    "database_identity": "one row: the service and the region of the data, and the database's id",
+    "clock_readings": "the clock of each replica, compared with that of its own node",
 }
 """Tables whose rows belong to no organization: each node would have a copy."""
 

@@ -17,12 +17,14 @@ from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 import usersvc.background.retention
 from chassis.concurrency.waiting import wait_for_event
+from chassis.database.clock_monitor import ClockMonitor
 from chassis.database.notifications import NotificationFeed
 from chassis.rpc.connection_check import ConnectionCheck
 from chassis.rpc.rotating_channel import RotatingChannel
 from chassis.rpc.server import Server
 from gateway.api.resource_types import ResourceTypes
 from gateway.auth.key_cache import KeyCache
+from gateway.backend.peers import Peers
 from gateway.http.connections import Connections
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.store.keys import KeyStore
@@ -235,7 +237,9 @@ CASES = [
         revocation_reaches_a_watch, services=KEYSVC,
     ),
     Case("keysvc", "key uses", KeyStore, "record_use", use_is_written, use_key, KEYSVC),
+    Case("keysvc", "clock comparison", ClockMonitor, "measure", services=KEYSVC),
     Case("usersvc", "health", Server, "_is_ready", services=USERSVC),
+    Case("usersvc", "clock comparison", ClockMonitor, "measure", services=USERSVC),
     Case(
         "usersvc", "change feed", ListenConnection, "watermark",
         changes_are_followed, create_user, USERSVC,
@@ -252,6 +256,7 @@ CASES = [
         "usersvc", "retention", SessionStore, "delete_expired",
         old_changes_are_dropped, services=USERSVC,
     ),
+    Case("gateway", "clock comparison", Peers, "_compare_clocks"),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
     Case("gateway", "schema watch", ResourceTypes, "apply", schema_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),

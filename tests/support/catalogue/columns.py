@@ -45,6 +45,8 @@ NON_PERSONAL: Final = {
         "refusals": "request_id method error_type reason client_address",
         "taken_assertions": "assertion_digest",  # of a random id, for 70 minutes
         "schema_migration": "name digest",
+        "database_identity": "service region",
+        "clock_readings": "offset_seconds",
     },
     "keysvc": {
         "organization": "display_name region",
@@ -54,6 +56,8 @@ NON_PERSONAL: Final = {
         "sso_connections": "sso_url idp_entity_id certificates",
         "sso_domains": "domain",
         "schema_migration": "name digest",
+        "database_identity": "service region",
+        "clock_readings": "offset_seconds",
     },
 }
 
