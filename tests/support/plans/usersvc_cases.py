@@ -488,7 +488,7 @@ SCHEMA_CASES: Final = (
     Case("schemas.SchemaStore.delete 2", lambda o: (o.id, "urn:x:unused"), 10),
     Case("idempotency._BEGIN", lambda o: (o.id, o.user_id(9), b"x", NOW), 20),
     Case("idempotency._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
-    Case("idempotency._DELETE_EXPIRED", lambda o: (o.id, NOW - timedelta(days=400), 1000), 10),
+    Case("idempotency._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 10),
     Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 25),
     Case("members.lock_nesting", lambda o: (o.id, 1), 10),
 )
