@@ -40,7 +40,7 @@ SERVING = health_pb2.HealthCheckResponse.SERVING
 
 
 class FailingMethod:
-    """Replaces a method of a collaborator: when armed, its next call fails."""
+    """Replaces a method of a collaborator: when armed, its next call in a task fails."""
 
     def __init__(self, monkeypatch: pytest.MonkeyPatch, owner: type, method: str) -> None:
         self.is_armed = False
@@ -48,7 +48,8 @@ class FailingMethod:
         original = getattr(owner, method)
 
         def call(*arguments: Any, **keywords: Any) -> Any:
-            if self.is_armed:
+            # A callback of a connection, such as one for a notification, runs outside of tasks.
+            if self.is_armed and asyncio.current_task() is not None:
                 self.is_armed = False
                 self.calls_since = 0
                 raise RuntimeError("unexpected")
