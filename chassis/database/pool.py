@@ -150,6 +150,8 @@ class Database:
                 raise asyncio.CancelledError from error
             if isinstance(error, ValueError):  # an argument of the wrong type: an internal error
                 raise
+            if isinstance(error.__context__, TimeoutError):  # a rollback on the dropped connection
+                raise DatabaseUnavailable from error.__context__
             raise DatabaseUnavailable from error
 
     @asynccontextmanager

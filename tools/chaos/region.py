@@ -26,7 +26,7 @@ from tools.chaos.standby import ReplicatedCluster
 
 ROOT = Path(__file__).resolve().parents[2]
 REPLICAS = 2
-DISK_MIB = 400
+DISK_MIB = 1_000
 BALANCER_DELAY_SECONDS = 0.5
 """Time during which a load balancer still sends requests to a removed gateway."""
 

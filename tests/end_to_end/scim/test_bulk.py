@@ -132,12 +132,12 @@ async def test_circular_and_self_references_of_managers_are_resolved(scim: Clien
 
 async def test_circular_reference_that_fails_is_409_and_creates_nothing(scim: Client):
     ann, bob = post("ann", "bulkId:bob"), post("bob", "bulkId:ann")
-    bob["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the cycle is resolved
+    bob["data"][ENTERPRISE]["organization"] = 7  # refused when the cycle is resolved
 
     results = await bulk(scim, ann, bob)
 
     assert outcomes(results) == [("409", None)] * 2
-    assert "employeeNumber" in results[1]["response"]["detail"]
+    assert "organization" in results[1]["response"]["detail"]
     assert "location" not in results[1]
     assert results[0] == rolled_back("ann", "bob")
     assert not await exists(scim, bob["data"]["userName"])
@@ -157,7 +157,7 @@ async def test_groups_that_are_members_of_each_other_are_refused(scim: Client):
 async def test_operations_that_refer_to_a_failed_cycle_are_rolled_back(scim: Client):
     existing = (await scim("POST", "/Users", person(title="Old"))).document
     bad = post("bad", "bulkId:mid")
-    bad["data"][ENTERPRISE]["employeeNumber"] = 7  # refused when the cycle is resolved
+    bad["data"][ENTERPRISE]["organization"] = 7  # refused when the cycle is resolved
     people = [
         post("first", "bulkId:mid"),
         post("mid", "bulkId:bad", title="bulkId:first"),
@@ -173,7 +173,7 @@ async def test_operations_that_refer_to_a_failed_cycle_are_rolled_back(scim: Cli
     assert results[:2] == [rolled_back("first", "bad"), rolled_back("mid", "bad")]
     assert results[3:5] == [rolled_back("outer", "bad"), rolled_back("outermost", "bad")]
     assert outcomes(results[2:3] + results[5:]) == [("409", None), ("201", None), ("409", None)]
-    assert "employeeNumber" in results[2]["response"]["detail"]
+    assert "organization" in results[2]["response"]["detail"]
     exist = [await exists(scim, each["data"]["userName"]) for each in people]
     assert exist == [False, False, False, False, False, True]
     assert (await scim("GET", path)).document == existing

@@ -29,7 +29,7 @@ SETTINGS = {
         "GATEWAY_REGION": "us",
         "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
     },
-    "usersvc": {"USERSVC_DATABASE_URL": NO_DATABASE},
+    "usersvc": {"USERSVC_DATABASE_URL": NO_DATABASE, "USERSVC_REGION": "us"},
     "keysvc": {"KEYSVC_DATABASE_URL": NO_DATABASE, "KEYSVC_REGION": "us"},
 }
 METHODS = {

@@ -87,8 +87,10 @@ async def digests(cluster: Cluster) -> dict[str, str]:
     found = {}
     for database in DATABASES:
         db = await asyncpg.connect(cluster.url(database, f"{database}_owner", PASSWORD))
+        # Unlogged tables are in no backup.
         tables = await db.fetch(
-            "SELECT tablename AS name FROM pg_tables WHERE schemaname = 'public'"
+            "SELECT relname FROM pg_class WHERE relkind IN ('r', 'p') AND relpersistence = 'p'"
+            " AND relnamespace = 'public'::regnamespace"
         )
         for (table,) in tables:
             rows = (

@@ -44,7 +44,7 @@ async def columns(db: asyncpg.Connection) -> dict[str, list[str]]:
         """
         SELECT c.relname, array_agg(a.attname::text ORDER BY a.attnum)
           FROM pg_class AS c JOIN pg_attribute AS a ON a.attrelid = c.oid
-         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
+         WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition AND c.relpersistence = 'p'
            AND c.relnamespace = 'public'::regnamespace
            AND a.attnum > 0 AND NOT a.attisdropped AND c.relname <> 'schema_migration'
          GROUP BY 1

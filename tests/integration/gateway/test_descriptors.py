@@ -28,7 +28,7 @@ SETTINGS = {
         "GATEWAY_CURSOR_SECRET": secrets.token_hex(32),
         "GATEWAY_ADDRESS_CONNECTIONS": "2000",
     },
-    "usersvc": {"USERSVC_DATABASE_URL": NO_DATABASE},
+    "usersvc": {"USERSVC_DATABASE_URL": NO_DATABASE, "USERSVC_REGION": "us"},
     "keysvc": {"KEYSVC_DATABASE_URL": NO_DATABASE, "KEYSVC_REGION": "us"},
 }
 

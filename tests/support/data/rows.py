@@ -91,6 +91,7 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
                 ('{ACME}', 60, now(), now(), now(), 1, 2, 3, 2, 4, 5);
             INSERT INTO logged_names VALUES ('{ACME}', '{ANN}', 'ann@corp.test', next_change());
         """,
+        23: "UPDATE database_identity SET region = 'us'",
     },
     "keysvc": {
         1: f"""
