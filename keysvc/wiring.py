@@ -23,6 +23,7 @@ from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import tracing
 from chassis.process import Stop
 from chassis.rpc.channel import accepts_calls
+from chassis.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from chassis.rpc.server import Server
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain.key_token import RandomBytes
@@ -32,7 +33,6 @@ from keysvc.rpc.authorization import CALLERS
 from keysvc.rpc.integrations import IntegrationServicer
 from keysvc.rpc.keys import KeyServicer
 from keysvc.rpc.organizations import OrganizationServicer
-from keysvc.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from keysvc.rpc.sso import SsoServicer
 from keysvc.settings import Settings
 from keysvc.store.audit import AuditStore

@@ -34,6 +34,7 @@ from chassis.observability.tracing import tracing
 from chassis.process import Stop
 from chassis.rpc.channel import accepts_calls
 from chassis.rpc.interceptor import WRITE_SECONDS
+from chassis.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from chassis.rpc.server import Server
 from usersvc.background.feed import ChangeFeed
 from usersvc.background.retention import Step, run_retention
@@ -43,7 +44,6 @@ from usersvc.rpc.authorization import CALLERS
 from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
 from usersvc.rpc.changes import STREAM_SECONDS, ChangeServicer
 from usersvc.rpc.groups import GroupServicer
-from usersvc.rpc.peers import UNLOGGED_METHODS, PeerServicer
 from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.sessions import SessionServicer
 from usersvc.rpc.users import UserServicer
