@@ -24,7 +24,7 @@ UNAVAILABLE: Final = (
 
 
 class StatementState:
-    """What is known about the statements of one connection."""
+    """Whether a statement of one connection was given up, or committed without the standby."""
 
     __slots__ = ("was_dropped", "was_unconfirmed")
 

@@ -119,7 +119,7 @@ class ScimRequest:
     offload: Offload = inline
     extra_slots: ExtraSlots = field(default_factory=NoExtraSlots)
     is_client_gone: Callable[[], bool] = lambda: False
-    """Whether the connection is closed, so that nobody will read the response."""
+    """Whether the client has closed the connection and can receive no response."""
 
     @property
     def organization_id(self) -> str:

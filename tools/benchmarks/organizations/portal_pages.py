@@ -47,13 +47,13 @@ def _pages(organization: int) -> tuple[_Page, ...]:
         _search("log, 3 characters of a frequent name", LOG, "gar"),
         _search("log, 3 characters of a rare name", LOG, RARE_NAME[:3]),
         _search("log, a rare name", LOG, rare),
-        _search("log, a name that nobody has", LOG, "qqxjz"),
+        _search("log, an unknown name", LOG, "qqxjz"),
         _search("log, 2 characters", LOG, "an"),
         _search("log, 2 characters that no name begins with", LOG, "q7"),
         _Page("people, first page", "/people/", PAGE_MS),
         _search("people, 3 characters of a frequent name", "/people/", "gar"),
         _search("people, 3 characters of a rare name", "/people/", RARE_NAME[:3]),
-        _search("people, a name that nobody has", "/people/", "qqxjz"),
+        _search("people, an unknown name", "/people/", "qqxjz"),
         _search("people, 2 characters", "/people/", "an"),
     )
 

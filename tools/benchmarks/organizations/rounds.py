@@ -53,7 +53,7 @@ class Side:
 
 @dataclass(frozen=True, slots=True)
 class Question:
-    """What is compared, and the goal of the ratio of the rates."""
+    """The subject of a comparison, and the lowest ratio of the rates that meets the goal."""
 
     topic: str
     what: str
