@@ -12,6 +12,7 @@ from collections import OrderedDict
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime
+from math import inf
 from typing import Final
 
 from cloudacademy.keys.v1 import keys_pb2 as pb
@@ -73,7 +74,9 @@ class FailedAuthLimiter:
     """
 
     def __init__(self, burst: int, monotonic: Monotonic = time.monotonic) -> None:
-        self._refusals: KeyCache[BackendRefusal] = KeyCache(monotonic, max_keys=MAX_REFUSALS)
+        self._refusals: KeyCache[BackendRefusal] = KeyCache(
+            monotonic, max_keys=MAX_REFUSALS, max_confirmations=inf
+        )
         self._verified: OrderedDict[bytes, None] = OrderedDict()
         self._charged: OrderedDict[bytes, None] = OrderedDict()
         self._hosts, self._sites, self._all = (

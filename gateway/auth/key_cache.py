@@ -47,9 +47,16 @@ class KeyCache(Generic[Value]):
     miss.
     """
 
-    def __init__(self, monotonic: Monotonic = time.monotonic, *, max_keys: int = MAX_KEYS) -> None:
+    def __init__(
+        self,
+        monotonic: Monotonic = time.monotonic,
+        *,
+        max_keys: int = MAX_KEYS,
+        max_confirmations: float = MAX_CONFIRMATIONS,
+    ) -> None:
         self._monotonic = monotonic
         self._max_keys = max_keys
+        self._max_confirmations = max_confirmations
         self._entries: OrderedDict[bytes, _Entry[Value]] = OrderedDict()
         self._of_organization: dict[str, set[bytes]] = {}
         self._last_event = -MAX_SILENCE_SECONDS
@@ -132,7 +139,7 @@ class KeyCache(Generic[Value]):
 
     @property
     def _ttl_seconds(self) -> float:
-        return max(TTL_SECONDS, len(self._entries) / MAX_CONFIRMATIONS)
+        return max(TTL_SECONDS, len(self._entries) / self._max_confirmations)
 
     def _remove(self, digest: bytes) -> None:
         entry = self._entries.pop(digest, None)

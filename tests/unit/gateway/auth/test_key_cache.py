@@ -1,6 +1,7 @@
 """Cache of verified keys; valid only while the watch of key changes is live."""
 
 from datetime import UTC, datetime, timedelta
+from math import inf
 
 import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
@@ -116,6 +117,18 @@ def test_keys_of_many_organizations_are_confirmed_at_a_bounded_rate(cache, clock
     assert cache.get(b"0", NOW) == "caller"
 
     clock.seconds += 1.0
+    cache.apply(HEARTBEAT)
+    assert cache.get(b"0", NOW) is None
+
+
+def test_entries_without_a_limit_of_confirmations_expire_after_half_a_minute(clock):
+    """Refusals of keys are cached so, however many there are."""
+    cache: KeyCache[str] = KeyCache(clock, max_confirmations=inf)
+    cache.apply(RESET)
+    for each in range(int(2 * TTL_SECONDS * MAX_CONFIRMATIONS)):
+        cache.put(str(each).encode(), "refusal", str(each), None, cache.generation())
+
+    clock.seconds += TTL_SECONDS
     cache.apply(HEARTBEAT)
     assert cache.get(b"0", NOW) is None
 
