@@ -8,6 +8,7 @@ import os
 import shutil
 import subprocess
 import sys
+import sysconfig
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -92,8 +93,9 @@ def stand_in_bases(store: Store, folder: Path) -> None:
     container = store.buildah("from", "scratch").strip()
     store.buildah("copy", "--quiet", container, str(DEBIAN), "/")
     store.buildah("commit", "--quiet", container, runtime)
-    pip = Path(subprocess.__file__).parent / "ensurepip" / "_bundled"
-    (wheel,) = pip.glob("pip-*.whl")
+    # Debian keeps the wheel outside the module.
+    bundled = Path(subprocess.__file__).parent / "ensurepip" / "_bundled"
+    wheel = next(Path(sysconfig.get_config_var("WHEEL_PKG_DIR") or bundled).glob("pip-*.whl"))
     site = folder / "site"
     shutil.unpack_archive(wheel, site, "zip")
     store.buildah("copy", "--quiet", container, str(site), "/usr/lib/python3/dist-packages")
