@@ -1,8 +1,8 @@
 """Retention of changes: weekly partitions, which are created ahead and dropped when they expire.
 
-The number of a change begins with its minute (migration 0012), so that the week of a change follows
-from its number. Dropping a week costs the same for any number of changes. The database's clock
-decides, because the clock of one replica may be wrong.
+The high bits of a change's number are the minute of the change (migration 0012), so the number
+selects the partition of a week. Dropping a partition takes the same time for any number of changes.
+The database's clock decides what has expired, because the clock of a replica may be wrong.
 """
 
 from contextlib import suppress
@@ -13,7 +13,7 @@ import asyncpg
 from chassis.database.pool import Database
 from usersvc.domain.changes import RETENTION
 
-TRIM_ROWS: Final = 5_000
+DELETE_BATCH_ROWS: Final = 5_000
 
 
 class ChangePartitions:
@@ -25,8 +25,8 @@ class ChangePartitions:
     async def maintain(self) -> int:
         """Create the partitions of this week and the next, and drop those that have expired.
 
-        Returns the number of dropped partitions and deleted rows. Returns 0 while another replica
-        does the same, or a reader uses a table that has to be locked: the next call tries again.
+        Returns the number of dropped partitions plus deleted rows. Returns 0 while another replica
+        runs this, or while a reader uses a table that must be locked; the next call tries again.
         """
         with suppress(asyncpg.LockNotAvailableError):
             async with self._database.transaction() as db:
@@ -35,7 +35,7 @@ class ChangePartitions:
                 await db.execute(_LOCK_TIMEOUT)
                 await db.execute("SELECT create_change_partitions()")
                 dropped: int = await db.fetchval("SELECT drop_change_partitions($1)", RETENTION)
-                dropped += await db.fetchval(_TRIM_UNTIMED, RETENTION, TRIM_ROWS)
+                dropped += await db.fetchval(_DELETE_UNTIMED, RETENTION, DELETE_BATCH_ROWS)
                 return dropped
         return 0
 
@@ -44,11 +44,12 @@ class ChangePartitions:
 
 _LOCK: Final = 0x7472696D  # "trim": the class of the advisory lock
 
-# While a table lock is requested, all later statements wait behind the request.
+# Later statements on the table queue behind a lock request, so the request must not wait long.
 _LOCK_TIMEOUT: Final = "SET LOCAL lock_timeout = '100ms'"
 
-# Changes that were made before their numbers began with the time share one partition.
-_TRIM_UNTIMED: Final = """
+# Changes from before migration 0012 have numbers without a time and share one partition. So their
+# rows are deleted one by one.
+_DELETE_UNTIMED: Final = """
     WITH oldest AS (
         SELECT organization_id, number, create_time
           FROM changes

@@ -1,8 +1,9 @@
-"""The roll-up of the log: counts and names, added up from entries in the order of their numbers.
+"""The roll-up of the log: entry counts per minute and hour, and the names that entries contain.
 
-One replica at a time adds a batch of entries and records the number of the last one in the same
-transaction. So a crash repeats or loses nothing. Entries after the change horizon may not be
-committed yet and are left for a later batch.
+Entries are added in batches, in the order of their numbers, by one replica at a time. The
+transaction of a batch also records the number of its last entry, so that no entry is added twice
+or left out after a crash. Transactions may still commit entries after the change horizon, so these
+are left for a later batch.
 """
 
 from datetime import timedelta
@@ -15,16 +16,16 @@ from usersvc.domain.activities import Action
 from usersvc.domain.changes import RETENTION
 
 BATCH_ENTRIES: Final = 2_000
-"""A batch takes about 0.1 s, and a deletion of one of its users waits for its end."""
-TRIM_ROWS: Final = 5_000
-NAME_ACCURACY: Final = timedelta(days=3)
-"""How far behind the time of a name's last use may be."""
-_SPARE: Final = timedelta(days=1)
-"""Counts are kept until no reader asks for a part of their hour."""
+"""A batch takes about 0.1 s. A deletion of a user in the batch waits until the batch ends."""
+DELETE_BATCH_ROWS: Final = 5_000
+LAST_USE_PRECISION: Final = timedelta(days=3)
+"""The last use of a name is not updated while the recorded one is at most this much older."""
+_COUNTS_MARGIN: Final = timedelta(days=1)
+"""Counts are kept for this much longer, because readers may ask for a part of their hour."""
 
 
 async def pause(db: asyncpg.Connection) -> None:
-    """Wait for a running roll-up, and let no other one begin before this transaction ends."""
+    """Wait for a running roll-up, and prevent further ones until this transaction ends."""
     await db.execute("SELECT pg_advisory_xact_lock($1, 0)", _LOCK)
 
 
@@ -35,17 +36,17 @@ class ActivityRollup:
         self._database = database
 
     async def roll_up(self) -> int:
-        """Add one batch. Returns the number of entries, 0 while another replica adds a batch."""
+        """Add one batch. Returns its number of entries, or 0 while another replica adds a batch."""
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
                 return 0
             done, horizon = await db.fetchrow(_POSITION)
             if horizon <= done:
                 return 0
-            # A later statement than the one that reads the horizon sees all entries up to it.
-            last = await db.fetchval(_LAST, done, horizon, BATCH_ENTRIES)
+            # The statements after the one that read the horizon see all entries up to it.
+            last = await db.fetchval(_LAST_OF_BATCH, done, horizon, BATCH_ENTRIES)
             entries: int = await db.fetchval(_ADD_COUNTS, done, last) or 0
-            await db.execute(_ADD_NAMES, done, last, NAME_ACCURACY)
+            await db.execute(_ADD_NAMES, done, last, LAST_USE_PRECISION)
             await db.execute("UPDATE change_feed SET rolled_up = $1", last)
         return entries
 
@@ -53,8 +54,8 @@ class ActivityRollup:
         """Delete some counts and names of expired entries. Returns the number deleted."""
         async with self._database.writer() as db:
             deleted = [
-                await db.fetchval(_TRIM_COUNTS, retention + _SPARE, TRIM_ROWS),
-                await db.fetchval(_TRIM_NAMES, retention + NAME_ACCURACY, TRIM_ROWS),
+                await db.fetchval(_DELETE_COUNTS, retention + _COUNTS_MARGIN, DELETE_BATCH_ROWS),
+                await db.fetchval(_DELETE_NAMES, retention + LAST_USE_PRECISION, DELETE_BATCH_ROWS),
             ]
         return sum(deleted)
 
@@ -65,7 +66,7 @@ _LOCK: Final = 0x726F6C6C  # "roll": the class of the advisory lock
 
 _POSITION: Final = "SELECT rolled_up, change_horizon() FROM change_feed"
 
-_LAST: Final = """
+_LAST_OF_BATCH: Final = """
     SELECT least($2,
                  (SELECT number FROM changes WHERE number > $1 AND number <= $2
                    ORDER BY number OFFSET $3 - 1 LIMIT 1),
@@ -120,8 +121,8 @@ _ADD_COUNTS: Final = f"""
     SELECT sum(succeeded + refused + rejected_keys)::bigint FROM minute
 """  # noqa: S608
 
-# Users are locked, so that no name is added after its user was deleted. Types up to 5 are those of
-# users (usersvc.domain.changes.ChangeType).
+# The statement locks the users, so that it adds no name of a user who has just been deleted. Types
+# up to 5 are the changes of users (usersvc.domain.changes.ChangeType).
 _ADD_NAMES: Final = """
     WITH named AS (
         SELECT organization_id, resource_id, fold(resource_name) AS name, type <= 5 AS is_user,
@@ -129,7 +130,7 @@ _ADD_NAMES: Final = """
           FROM changes
          WHERE number > $1 AND number <= $2 AND resource_name IS NOT NULL
          GROUP BY 1, 2, 3, 4
-    ), unknown AS (
+    ), outdated AS (
         SELECT *
           FROM named
          WHERE NOT EXISTS (SELECT
@@ -141,23 +142,23 @@ _ADD_NAMES: Final = """
                                   >= named.last_number - change_number_at(to_timestamp(0) + $3))
     ), locked AS MATERIALIZED (
         SELECT users.organization_id, users.user_id
-          FROM unknown
-          JOIN users ON users.organization_id = unknown.organization_id
-                    AND users.user_id = unknown.resource_id
-         WHERE unknown.is_user
+          FROM outdated
+          JOIN users ON users.organization_id = outdated.organization_id
+                    AND users.user_id = outdated.resource_id
+         WHERE outdated.is_user
          ORDER BY 1, 2
            FOR KEY SHARE OF users
     )
     INSERT INTO logged_names AS known (organization_id, resource_id, name, last_number)
     SELECT organization_id, resource_id, name, last_number
-      FROM unknown
+      FROM outdated
      WHERE NOT is_user
         OR (organization_id, resource_id) IN (SELECT organization_id, user_id FROM locked)
         ON CONFLICT (organization_id, resource_id, name) DO UPDATE
        SET last_number = excluded.last_number
 """
 
-_TRIM_COUNTS: Final = """
+_DELETE_COUNTS: Final = """
     WITH expired AS (
         SELECT organization_id, minutes, start_time
           FROM activity_counts
@@ -173,7 +174,7 @@ _TRIM_COUNTS: Final = """
     SELECT count(*) FROM deleted
 """
 
-_TRIM_NAMES: Final = """
+_DELETE_NAMES: Final = """
     WITH expired AS (
         SELECT organization_id, resource_id, name
           FROM logged_names

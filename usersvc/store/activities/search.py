@@ -1,6 +1,7 @@
 """Searches of the log by name, as SQL statements.
 
-A text of three or more characters matches any part of a name, a shorter one its beginning.
+A text of three or more characters matches any part of a name. A shorter text, or one that the
+trigram index cannot find, matches only the beginning.
 """
 
 import re
@@ -24,15 +25,16 @@ from usersvc.store.activities.rows import CHANGES, REFUSALS
 from usersvc.store.listing.filter_sql import PREFIX_END, Where
 
 RECENT_ENTRIES: Final = 1_000
-"""The newest entries, which a search reads before it resolves the name."""
+"""The number of newest entries that a search reads first, before it looks up names."""
 MAX_RESOURCES: Final = 2_000
-"""The most users and groups whose entries a search collects. If more match, it reads the log."""
+"""Up to this many matching users and groups, a search reads their entries; else the whole log."""
 
-# A text without a trigram cannot be found by the index. pg_trgm makes trigrams of words of letters
-# and digits, with two spaces before a word and one after it; the text may begin or end inside a
-# word. Of characters that are not ASCII, `searchable` makes words of three digits.
+# The index cannot find a text without a trigram. pg_trgm splits a name into words of letters and
+# digits, and adds two spaces before a word and one after it. A text may begin or end inside a word,
+# so no spaces are added at its ends. The SQL function `searchable` replaces each character that is
+# not ASCII by a word of three digits.
 _HAS_TRIGRAM: Final = re.compile(r"[^\x00-\x7f]|[a-z0-9]{3}|[^a-z0-9][a-z0-9]|[a-z0-9]{2}[^a-z0-9]")
-_MIN_PART: Final = 3
+_MIN_SUBSTRING: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +44,19 @@ class _NameMatch:
     where: Where
     query_text: str
     text: str
-    """The `$n` of the text."""
-    is_part: bool
+    """The SQL parameter (`$n`) with `query_text`."""
+    is_substring: bool
 
     def matches(self, name: str) -> str:
         """The exact condition."""
         folded = f"fold({self.text}::text)"
-        if self.is_part:
+        if self.is_substring:
             return f"position({folded} IN {name}) > 0"
         return f"starts_with({name}, {folded})"
 
     def by_index(self, name: str) -> str:
-        """The exact condition and the one that an index serves, so that no other one is chosen."""
-        if self.is_part:
+        """The exact condition, and one for the name index, so that the planner uses that index."""
+        if self.is_substring:
             return f"""
                 ARRAY[organization_id] @> ARRAY[$1::uuid]
                 AND searchable({name}) LIKE part_pattern({self.text}::text)
@@ -68,17 +70,17 @@ class _NameMatch:
 
 
 def recent_statement(where: Where, query: Query) -> str:
-    """The matches among the newest entries, and in every row the number of entries read.
+    """The matches among the newest entries. Each row also has the number of entries read.
 
     Without a match, the statement returns one row whose `number` is NULL.
     """
     match = _name_match(where, query)
     result = query.result if reads_changes(query) else Result.REFUSED
     window = replace(query, text="", actions=frozenset(), result=result, size=RECENT_ENTRIES - 1)
-    # The subquery finds renamed resources whose entries are not rolled up yet.
+    # The subquery finds entries of a renamed resource, if its name is not rolled up yet.
     by_name = match.matches("fold(resource_name)")
     conditions = [
-        f"""({_named("entry", match)}
+        f"""({_has_matching_name("entry", match)}
              OR resource_id IN (SELECT resource_id FROM entry WHERE {by_name}))"""  # noqa: S608
     ]
     if query.actions:
@@ -97,9 +99,10 @@ def recent_statement(where: Where, query: Query) -> str:
 
 
 def resources_statement(where: Where, query: Query) -> str:
-    """The users and groups that have or had a matching name, at least MAX_RESOURCES + 1 if more.
+    """The users and groups that have or had a matching name.
 
-    Of entries that are not rolled up yet, the names are read from the log.
+    If more than MAX_RESOURCES match, the statement returns at least MAX_RESOURCES + 1. Names that
+    are not rolled up yet are read from the log.
     """
     match = _name_match(where, query)
     limit = where.argument(MAX_RESOURCES + 1)
@@ -120,7 +123,7 @@ def resources_statement(where: Where, query: Query) -> str:
 
 
 def page_statement(where: Where, query: Query, resource_ids: Iterable[UUID]) -> str:
-    """The page of all entries of these users and groups, and of refusals with a matching name."""
+    """A page of the entries of these users and groups, and of the refusals with a matching name."""
     limit = f"LIMIT {where.argument(query.size + 1)}"
     ids = where.argument(list(resource_ids))
     conditions = page_sql.entry_conditions(where, query)
@@ -148,25 +151,27 @@ def page_statement(where: Where, query: Query, resource_ids: Iterable[UUID]) -> 
 
 
 def scan_statement(where: Where, query: Query) -> str:
-    """The page of entries with a matching name, read from the log."""
+    """A page of the entries with a matching name, found by a scan of the log."""
     match = _name_match(where, query)
     limit = f"LIMIT {where.argument(query.size + 1)}"
     conditions = page_sql.entry_conditions(where, query)
     parts = []
     if reads_changes(query):
         own = [*conditions, *page_sql.change_only_conditions(where, query)]
-        own.append(_named("changes", match))
+        own.append(_has_matching_name("changes", match))
         parts.append(f"{CHANGES} WHERE {all_of(own)} {NEWEST_FIRST} {limit}")
     if reads_refusals(query):
         own = [*conditions, *page_sql.refusal_only_conditions(where, query)]
-        own.append(_named("refusals", match))
+        own.append(_has_matching_name("refusals", match))
         parts.append(f"{REFUSALS} WHERE {all_of(own)} {NEWEST_FIRST} {limit}")
     return f"SELECT * FROM ({union(parts)}) AS activity {NEWEST_FIRST} {limit}"  # noqa: S608
 
 
 def _name_match(where: Where, query: Query) -> _NameMatch:
-    is_part = len(query.text) >= _MIN_PART and _HAS_TRIGRAM.search(fold(query.text)) is not None
-    return _NameMatch(where, query.text, where.argument(query.text), is_part)
+    is_substring = (
+        len(query.text) >= _MIN_SUBSTRING and _HAS_TRIGRAM.search(fold(query.text)) is not None
+    )
+    return _NameMatch(where, query.text, where.argument(query.text), is_substring)
 
 
 def _of_resources(table: str, ids: str, conditions: list[str], limit: str) -> str:
@@ -181,7 +186,7 @@ def _of_resources(table: str, ids: str, conditions: list[str], limit: str) -> st
 
 
 def _refusals_by_name(match: _NameMatch, conditions: list[str], limit: str) -> str:
-    """`OFFSET 0` keeps the other conditions away from the choice of the index."""
+    """`OFFSET 0` makes the planner choose the index by the name only, not by other conditions."""
     named = match.by_index("fold(resource_name)")
     return f"""
         SELECT number
@@ -191,8 +196,8 @@ def _refusals_by_name(match: _NameMatch, conditions: list[str], limit: str) -> s
     """  # noqa: S608
 
 
-def _named(table: str, match: _NameMatch) -> str:
-    """Whether an entry has a matching name, or its user or group has or had one."""
+def _has_matching_name(table: str, match: _NameMatch) -> str:
+    """The condition that an entry has a matching name, or that its user or group has or had one."""
     return f"""
         (coalesce({match.matches("fold(resource_name)")}, false)
          OR coalesce((SELECT bool_or({match.matches("name")})
