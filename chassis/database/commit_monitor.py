@@ -1,4 +1,4 @@
-"""Observes, over a connection of its own, the statements whose clients have given up."""
+"""Watches, over a separate connection, stalled commits and statements whose client has gone."""
 
 import asyncio
 from collections.abc import Callable
@@ -12,42 +12,45 @@ import asyncpg
 from chassis.database.connection import UNAVAILABLE, Connection
 
 STALL: Final = timedelta(seconds=3)
-"""A commit that waits longer for the synchronous standby stalls all writes."""
+"""Writes count as stalled once a commit has waited this long for the synchronous standby."""
 CHECK_SECONDS: Final = 1.0
-"""The interval in which the oldest write in progress is compared with `STALL`."""
+"""How often the pool compares the age of the oldest write in progress with `STALL`."""
 POLL_SECONDS: Final = 0.25
+"""How often a stalled commit is looked for again."""
 END_POLL_SECONDS: Final = 0.02
+"""How often `wait_for_end` reads the active statements."""
 END_SECONDS: Final = 0.9
-"""The time limit for a dropped statement to end: the gateway waits one second for the response."""
+"""The time limit of `wait_for_end`: the gateway waits only one second for the response."""
 CONNECT_SECONDS: Final = 2.0
-_UNKNOWN: Final = (*UNAVAILABLE, asyncpg.PostgresError)
-"""Errors after which nothing new is known."""
+_READ_ERRORS: Final = (*UNAVAILABLE, asyncpg.PostgresError)
+"""Errors of the monitor's own query. The last state then stays in force."""
 
 
 @dataclass(frozen=True, slots=True)
-class Activity:
-    """The active statements of this role in this database, by PostgreSQL's clock."""
+class ActiveStatements:
+    """The oldest active statements of this role in this database, by PostgreSQL's clock."""
 
     now: datetime
     executing_since: datetime | None
-    """The start of the oldest statement that executes."""
+    """The start of the oldest statement that is not waiting for the synchronous standby."""
     waiting_since: datetime | None
     """The start of the oldest statement whose commit waits for the synchronous standby."""
 
     @property
     def is_stalled(self) -> bool:
-        """Whether commits wait for the standby for too long."""
+        """Whether a commit has waited for the standby for at least `STALL`."""
         return self.waiting_since is not None and self.now - self.waiting_since >= STALL
 
 
 class CommitMonitor:
-    """Finds out whether dropped statements have ended, and whether commits are stalled.
+    """Detects stalled commits, and the end of statements whose connection was dropped.
 
-    Backends are not looked up by their ids, because a connection pooler hides these.
+    It reads all statements of the role. It does not look up backends by process id, because a
+    connection pooler hides the ids.
     """
 
     def __init__(self, dsn: str, application_name: str, drop_writes: Callable[[], None]) -> None:
-        """`drop_writes` drops the connections of all writes in progress, once they are stalled."""
+        """`drop_writes` drops the connections of all writes in progress. A stall calls it once."""
         self._drop_writes = drop_writes
         self._pool = asyncpg.create_pool(
             dsn,
@@ -60,55 +63,56 @@ class CommitMonitor:
             server_settings={"application_name": f"{application_name}-monitor"},
         )
         self._is_stalled = False
-        self._waiting_since: datetime | None = None
-        self._following: asyncio.Task[None] | None = None
+        self._stalled_commit_since: datetime | None = None
+        self._polling: asyncio.Task[None] | None = None
 
     async def open(self) -> None:
-        """Prepare to connect on demand."""
+        """Open the pool, which connects on demand."""
         await self._pool
 
     def close(self) -> None:
-        """End the observation."""
-        if self._following is not None:
-            self._following.cancel()
+        """Stop polling, and close the connection at once."""
+        if self._polling is not None:
+            self._polling.cancel()
         self._pool.terminate()
 
     @property
     def is_stalled(self) -> bool:
-        """Whether writes would only wait, because commits wait for the synchronous standby."""
+        """Whether writes must be refused, because commits wait for the synchronous standby."""
         return self._is_stalled
 
-    def follow(self) -> None:
-        """Observe the commits for as long as they are stalled."""
-        if self._following is None or self._following.done():
-            self._following = asyncio.create_task(self._follow())
+    def start_polling(self) -> None:
+        """Poll the commits, in a task, until none is stalled."""
+        if self._polling is None or self._polling.done():
+            self._polling = asyncio.create_task(self._poll())
 
-    async def _follow(self) -> None:
+    async def _poll(self) -> None:
         try:
             await self._update()
-            while self._waiting_since is not None:
+            while self._stalled_commit_since is not None:
                 await asyncio.sleep(POLL_SECONDS)
                 await self._update()
         finally:
             self._is_stalled = False
 
     async def _update(self) -> None:
-        with suppress(*_UNKNOWN):  # the last state remains
+        with suppress(*_READ_ERRORS):  # the last state remains
             activity = await self._read()
-            # Seen twice: a statement that executes for long also waits briefly at its end.
-            waits_still = activity.waiting_since == self._waiting_since
+            # Two polls must see the same commit, because its age is that of its statement: a long
+            # statement, too, waits briefly for the standby at its end.
+            waits_still = activity.waiting_since == self._stalled_commit_since
             is_stalled = activity.is_stalled and (self._is_stalled or waits_still)
             if is_stalled and not self._is_stalled:
                 self._drop_writes()
             self._is_stalled = is_stalled
-            self._waiting_since = activity.waiting_since if activity.is_stalled else None
+            self._stalled_commit_since = activity.waiting_since if activity.is_stalled else None
 
     async def wait_for_end(self) -> None:
-        """Wait until each statement that was dropped before has ended or is in its commit.
+        """Wait until each statement dropped before this call has ended or is in its commit.
 
-        Gives up after `END_SECONDS`. Statements whose commits wait for the standby remain in doubt.
+        Gives up after `END_SECONDS`. A commit that waits for the standby remains in doubt.
         """
-        with suppress(*_UNKNOWN):
+        with suppress(*_READ_ERRORS):
             async with asyncio.timeout(END_SECONDS):
                 activity = await self._read()
                 dropped_before = activity.now
@@ -116,11 +120,12 @@ class CommitMonitor:
                     await asyncio.sleep(END_POLL_SECONDS)
                     activity = await self._read()
 
-    async def _read(self) -> Activity:
-        return Activity(*await self._pool.fetchrow(_ACTIVITY))
+    async def _read(self) -> ActiveStatements:
+        return ActiveStatements(*await self._pool.fetchrow(_ACTIVITY))
 
 
-# `query_start` is the start of the message that executes and, outside a transaction, commits.
+# `query_start` is the start of the current message. Outside a transaction block, the message that
+# executes a statement also commits it.
 _ACTIVITY: Final = """
     SELECT clock_timestamp(),
            min(query_start) FILTER (WHERE wait_event IS DISTINCT FROM 'SyncRep'),

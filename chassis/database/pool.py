@@ -17,7 +17,7 @@ from chassis.errors import CommitUnconfirmed, DatabaseUnavailable, WritesStalled
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
 
-POOL_SIZE: Final = 8  # a larger pool did not help on two cores, and a service has replicas
+POOL_SIZE: Final = 8  # a larger pool was not faster on two cores, and a service has replicas
 ACQUIRE_SECONDS: Final = 5.0
 STATEMENT_SECONDS: Final = 10.0
 CONNECT_SECONDS: Final = 5.0
@@ -29,7 +29,7 @@ def _is_cancelled() -> bool:
 
 
 class _RollbackError(Exception):
-    """Rolls back a transaction that ran without an error."""
+    """Ends a dry run: asyncpg then rolls back a transaction that had no error."""
 
 
 async def _skip_reset(_: asyncpg.Connection) -> None:
@@ -43,14 +43,14 @@ async def _skip_reset(_: asyncpg.Connection) -> None:
 class Database:
     """A connection pool for a database that may be unavailable at times.
 
-    The pool opens without a database, and connects on demand. Errors that mean that the database is
-    unavailable are raised as DatabaseUnavailable. With `must_be_verified` the database counts as
-    unavailable until `allow_use`, so that no statement runs on the wrong one.
+    The pool connects on demand, so it opens even while the database is unavailable. Errors that are
+    in `UNAVAILABLE` are raised as DatabaseUnavailable. With `must_be_verified`, the database counts
+    as unavailable until `allow_use` is called, so that no statement runs on a wrong database.
 
-    A write that is given up is never cancelled, because its commit may be waiting for the
-    synchronous standby (docs/adr/0028). Its connection is dropped. While commits wait for too long,
-    writes are refused at once (WritesStalled), so that few connections are dropped and reads find
-    free ones.
+    When a client gives up a write, the pool drops the connection. It never cancels the write in
+    PostgreSQL, because the commit may be waiting for the synchronous standby (docs/adr/0028).
+    While commits are stalled, writes are refused at once (WritesStalled), so that few connections
+    are dropped and reads find free ones.
     """
 
     def __init__(
@@ -65,9 +65,9 @@ class Database:
         self._tracing = tracing
         self._monitor = CommitMonitor(dsn, application_name, self._drop_writes)
         self._writes: dict[StatementState, tuple[float, asyncpg.Connection]] = {}
-        self._check: asyncio.TimerHandle | None = None
-        self._releases: set[asyncio.Task[None]] = set()
-        self._may_be_used = not must_be_verified
+        self._check_timer: asyncio.TimerHandle | None = None
+        self._release_tasks: set[asyncio.Task[None]] = set()
+        self._is_usable = not must_be_verified
         self._pool = asyncpg.create_pool(
             dsn,
             min_size=0,
@@ -87,8 +87,8 @@ class Database:
         return self
 
     async def __aexit__(self, *_: object) -> None:
-        if self._check is not None:
-            self._check.cancel()
+        if self._check_timer is not None:
+            self._check_timer.cancel()
         self._monitor.close()
         try:
             await asyncio.wait_for(self._pool.close(), timeout=STATEMENT_SECONDS)
@@ -122,7 +122,7 @@ class Database:
         return self._monitor.is_stalled
 
     async def identify(self, owner: Owner, migrations: Sequence[Migration]) -> UUID:
-        """The id of the database. Refuses (WrongDatabase) one with another owner or schema."""
+        """The id of the database. Raises WrongDatabase if its owner or schema is another one."""
         try:
             async with self._acquired() as connection:
                 return await identity.verify(connection, owner, migrations)
@@ -130,13 +130,13 @@ class Database:
             raise DatabaseUnavailable from error
 
     def allow_use(self) -> None:
-        """Allow statements: the database has been verified."""
-        self._may_be_used = True
+        """Allow statements, once the database has been verified."""
+        self._is_usable = True
 
     @asynccontextmanager
     async def connection(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for statements that only read, without a transaction."""
-        if not self._may_be_used:
+        if not self._is_usable:
             raise DatabaseUnavailable
         try:
             async with self._acquired() as connection:
@@ -146,11 +146,11 @@ class Database:
                     with connection.query_logger(self._tracing.record_statement):
                         yield connection
         except UNAVAILABLE as error:
-            if _is_cancelled():  # on a dropped connection, a rollback fails
+            if _is_cancelled():  # the rollback failed on the dropped connection
                 raise asyncio.CancelledError from error
-            if isinstance(error, ValueError):  # an argument of the wrong type: an internal error
+            if isinstance(error, ValueError):  # asyncpg rejected an argument: an internal error
                 raise
-            if isinstance(error.__context__, TimeoutError):  # a rollback on the dropped connection
+            if isinstance(error.__context__, TimeoutError):  # the rollback failed after a timeout
                 raise DatabaseUnavailable from error.__context__
             raise DatabaseUnavailable from error
 
@@ -165,20 +165,19 @@ class Database:
         await self._pool.release(connection)
 
     async def _release_after_error(self, connection: asyncpg.Connection) -> None:
-        """Return a connection to the pool, in a task of its own whose error is ignored.
+        """Return a connection to the pool, in a separate task whose error is ignored.
 
-        A cancelled statement may still run, and asyncpg waits for its end. That fails if the
-        database is frozen: asyncpg then terminates the connection and raises an error. If the
-        caller is cancelled in the meantime, nobody would retrieve that error from asyncpg's task,
-        and asyncio would log it.
+        A cancelled statement may still run, and asyncpg waits for its end. If the database is
+        frozen, the wait fails: asyncpg terminates the connection and raises an error. If the caller
+        is cancelled during the wait, asyncio would log that error, unless this task retrieved it.
         """
         task = asyncio.ensure_future(self._pool.release(connection))
-        self._releases.add(task)
-        task.add_done_callback(self._released)
+        self._release_tasks.add(task)
+        task.add_done_callback(self._release_done)
         await asyncio.wait((task,))
 
-    def _released(self, task: "asyncio.Task[None]") -> None:
-        self._releases.discard(task)
+    def _release_done(self, task: "asyncio.Task[None]") -> None:
+        self._release_tasks.discard(task)
         if not task.cancelled():
             task.exception()
 
@@ -186,8 +185,9 @@ class Database:
     async def writer(self) -> AsyncIterator[asyncpg.Connection]:
         """A connection for a statement that writes, without a transaction.
 
-        After an error or a cancellation, returns when the statement can no longer begin its commit.
-        Refuses WritesStalled and CommitUnconfirmed.
+        After an error or a cancellation, it returns only when the statement can no longer begin its
+        commit, or after a time limit. Raises WritesStalled if writes are refused at present, and
+        CommitUnconfirmed if the synchronous standby has not confirmed the commit.
         """
         state: StatementState | None = None
         try:
@@ -195,7 +195,7 @@ class Database:
             async with self.connection() as connection:
                 self._refuse_if_stalled()
                 state = connection.state
-                self._begin(state, connection)
+                self._register_write(state, connection)
                 try:
                     yield connection
                 finally:
@@ -211,10 +211,10 @@ class Database:
 
     @asynccontextmanager
     async def transaction(self, *, rollback: bool = False) -> AsyncIterator[asyncpg.Connection]:
-        """A connection in a transaction that writes; it ends with the block.
+        """A connection in a transaction that writes; the transaction ends with the block.
 
-        With `rollback` this is a dry run: the transaction is rolled back at the end. Refuses as
-        `writer` does.
+        With `rollback` this is a dry run: the transaction is rolled back at the end. Raises the
+        errors of `writer`.
         """
         with suppress(_RollbackError):
             async with self.writer() as connection, connection.transaction():
@@ -226,26 +226,26 @@ class Database:
         if self._monitor.is_stalled:
             raise WritesStalled
 
-    def _begin(self, state: StatementState, connection: asyncpg.Connection) -> None:
-        """Observe how long a write takes."""
+    def _register_write(self, state: StatementState, connection: asyncpg.Connection) -> None:
+        """Record the start of a write, and start the timer that looks for slow writes."""
         loop = asyncio.get_running_loop()
         state.was_unconfirmed = False
         self._writes[state] = loop.time(), connection
-        if self._check is None:
-            self._check = loop.call_later(CHECK_SECONDS, self._check_oldest)
+        if self._check_timer is None:
+            self._check_timer = loop.call_later(CHECK_SECONDS, self._check_oldest)
 
     def _check_oldest(self) -> None:
-        """Ask PostgreSQL for the reason if a write takes long."""
-        self._check = None
+        """Ask PostgreSQL whether commits are stalled, if the oldest write has run for `STALL`."""
+        self._check_timer = None
         loop = asyncio.get_running_loop()
-        for began, _ in self._writes.values():  # the first is the oldest
-            if loop.time() - began >= STALL.total_seconds():
-                self._monitor.follow()
-            self._check = loop.call_later(CHECK_SECONDS, self._check_oldest)
+        for started_at, _ in self._writes.values():  # the first is the oldest
+            if loop.time() - started_at >= STALL.total_seconds():
+                self._monitor.start_polling()
+            self._check_timer = loop.call_later(CHECK_SECONDS, self._check_oldest)
             return
 
     def _drop_writes(self) -> None:
-        """Free the connections of writes whose commits wait for the synchronous standby."""
+        """Drop the connections of all writes in progress, so that the pool can open new ones."""
         for state, (_, connection) in self._writes.items():
             state.was_dropped = True
             connection.terminate()
