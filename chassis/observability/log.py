@@ -12,7 +12,7 @@ import structlog
 
 from chassis.observability.log_writer import BufferedLogWriter
 from chassis.observability.metrics import Metrics
-from chassis.observability.standard_streams import unblock
+from chassis.observability.standard_streams import make_nonblocking
 from chassis.observability.tracing import ENDPOINT, trace_context
 
 Logger = structlog.typing.FilteringBoundLogger
@@ -23,7 +23,7 @@ def configure(process: str, level: str = "info") -> Logger:
 
     Refuses (StartError) a process without standard output.
     """
-    writer = BufferedLogWriter(unblock())
+    writer = BufferedLogWriter(make_nonblocking())
     number = logging.getLevelNamesMapping()[level.upper()]
     structlog.configure(
         processors=[

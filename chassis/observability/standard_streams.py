@@ -9,28 +9,28 @@ from chassis.observability.log_writer import RawOutput
 from chassis.startup import StartError
 
 _OPEN_FLAGS: Final = os.O_WRONLY | os.O_NONBLOCK | os.O_NOCTTY | os.O_CLOEXEC
-_STREAMS: Final = (1, 2)
+_DESCRIPTORS: Final = (1, 2)
 
 
-def unblock() -> RawOutput:
+def make_nonblocking() -> RawOutput:
     """Make both streams non-blocking. Returns standard output without a buffer.
 
-    A write to a pipe or a terminal blocks while nobody reads it. That would stop the event loop,
-    and also gRPC, which writes a message to standard error for some failed handshakes, in the
-    threads that serve all connections. Its messages are lost in that case.
+    A write to a pipe or a terminal that nobody reads blocks once it is full. A blocked write would
+    stop the event loop. It would also stop gRPC: for some failed handshakes it writes a message to
+    standard error, in the threads that serve all connections. Its messages are lost instead.
 
-    Refuses (StartError) a process without standard output, because a later file or connection
-    would get its descriptor.
+    Refuses (StartError) a process without standard output, because the next file or connection that
+    is opened would get its descriptor, and the log.
     """
     if sys.stdout is None:
-        raise StartError("standard output is closed, so that there is no place for the log")
-    for descriptor in _STREAMS:
-        _unblock(descriptor)
+        raise StartError("standard output is closed, so the log cannot be written")
+    for descriptor in _DESCRIPTORS:
+        _make_nonblocking(descriptor)
     raw: RawOutput = getattr(sys.stdout.buffer, "raw", sys.stdout.buffer)
     return raw
 
 
-def _unblock(descriptor: int) -> None:
+def _make_nonblocking(descriptor: int) -> None:
     try:
         mode = os.fstat(descriptor).st_mode
     except OSError:  # closed
@@ -39,12 +39,12 @@ def _unblock(descriptor: int) -> None:
     if not (is_pipe or os.isatty(descriptor)):
         return  # O_NONBLOCK has no effect on a file
     try:
-        # The flag belongs to an open file that other processes may share, such as the shell. So
-        # open it again.
-        own = os.open(f"/proc/self/fd/{descriptor}", _OPEN_FLAGS)
+        # The flag belongs to the open file, which other processes, such as the shell, may share.
+        # Opening it again gives this process a flag that it does not share.
+        reopened = os.open(f"/proc/self/fd/{descriptor}", _OPEN_FLAGS)
     except OSError:  # a socket, no permission, or not Linux
         if is_pipe:
             os.set_blocking(descriptor, False)
         return
-    os.dup2(own, descriptor)
-    os.close(own)
+    os.dup2(reopened, descriptor)
+    os.close(reopened)

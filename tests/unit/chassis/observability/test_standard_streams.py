@@ -9,8 +9,8 @@ import pytest
 
 FILL = """
 import os, sys
-from chassis.observability.standard_streams import unblock
-output = unblock()
+from chassis.observability.standard_streams import make_nonblocking
+output = make_nonblocking()
 for descriptor in (1, 2):
     try:
         for _ in range(1_000):
