@@ -1,4 +1,4 @@
-"""The User type of each organization: the standard attributes and its own."""
+"""The User resource type of each organization: standard attributes and custom ones."""
 
 import time
 from collections import OrderedDict
@@ -18,13 +18,13 @@ from gateway.convert.schema import to_user_type
 from gateway.scim.schema import Attribute, AttributePath, ResourceType
 
 LIFETIME_SECONDS: Final = 10.0
-"""How long a type may be used after usersvc last confirmed it: by sending the schemas, or by any
-event of the watch since then."""
+"""How long a type may be used after usersvc confirmed it. A type is confirmed when its schemas are
+fetched, and by every later event of the watch."""
 MAX_BYTES: Final = 32 * 1024 * 1024
 RECONNECT_SECONDS: Final = 1.0
 
-# Sizes in memory, in bytes, of what a type is built from, without texts. A test compares them with
-# those that Python allocates.
+# Estimated bytes of memory of each part of a cached type, without its texts. A test compares the
+# estimates with the memory that Python allocates.
 _ENTRY_BYTES: Final = 400
 _TYPE_BYTES: Final = 2_000
 _SCHEMA_BYTES: Final = 1_000
@@ -39,18 +39,18 @@ class _Entry:
     schemas: tuple[bytes, ...]
     user_type: ResourceType
     fetched_at: float
-    stream: int
-    """The number of the watch's stream during which the schemas were fetched."""
+    stream_number: int
+    """The number of the WatchSchemas stream that was open when the schemas were fetched."""
     size: int
 
 
 class ResourceTypes:
     """Caches the User type of each organization, built from its schemas in usersvc.
 
-    A type stays in the cache until an event of `SchemaService.WatchSchemas` evicts it, or until
-    the types take `max_bytes`: then those that were unused for the longest time are evicted. While
-    the watch is silent, a type is used for LIFETIME_SECONDS. After an interruption of the watch,
-    the schemas are fetched again. While they stay the same, the type stays the same object.
+    An event of `SchemaService.WatchSchemas` evicts a type when its schemas change. If the cache
+    exceeds `max_bytes`, the least recently used types are evicted. While the watch is silent, a
+    type is used for LIFETIME_SECONDS. After an interruption of the watch, the schemas are fetched
+    again. If they are the same, the cache keeps the same type object.
     """
 
     def __init__(
@@ -65,7 +65,7 @@ class ResourceTypes:
         self._entries: OrderedDict[str, _Entry] = OrderedDict()
         self._fetches: SingleFlight[tuple[str, int], ResourceType] = SingleFlight()
         self._last_event = -LIFETIME_SECONDS
-        self._stream = 0
+        self._stream_number = 0
         self._generation = 0
         self.size_bytes = 0
         self.hits = 0
@@ -73,7 +73,7 @@ class ResourceTypes:
 
     @property
     def connected(self) -> bool:
-        """Whether the watch is live, so that types are used until they change."""
+        """Whether the watch is live. If so, types are used until they change."""
         return self._monotonic() - self._last_event < LIFETIME_SECONDS
 
     def observe(self, metrics: Metrics) -> None:
@@ -99,7 +99,7 @@ class ResourceTypes:
             self._entries.move_to_end(organization_id)
             return entry.user_type
         self.misses += 1
-        # Concurrent requests share a call, unless a schema changed since it began.
+        # Concurrent requests share a call, unless a schema has changed since the call began.
         generation = self._generation
         return await self._fetches.run(
             (organization_id, generation),
@@ -111,7 +111,7 @@ class ResourceTypes:
         self._last_event = self._monotonic()
         if event.HasField("reset"):
             self._generation += 1
-            self._stream += 1
+            self._stream_number += 1
         elif event.HasField("organization_change"):
             self._generation += 1
             self._evict(event.organization_change.organization_id)
@@ -129,21 +129,26 @@ class ResourceTypes:
 
     def _is_current(self, entry: _Entry) -> bool:
         confirmed_at = max(entry.fetched_at, self._last_event)
-        return entry.stream == self._stream and self._monotonic() - confirmed_at < LIFETIME_SECONDS
+        return (
+            entry.stream_number == self._stream_number
+            and self._monotonic() - confirmed_at < LIFETIME_SECONDS
+        )
 
     async def _fetch(self, organization_id: str, request_id: str, generation: int) -> ResourceType:
-        fetched_at, stream = self._monotonic(), self._stream
+        fetched_at, stream_number = self._monotonic(), self._stream_number
         request = pb.ListSchemasRequest(organization_id=organization_id)
         messages = await self._client.list(request, Origin(request_id))
         schemas = tuple([each.SerializeToString(deterministic=True) for each in messages])
-        before = self._entries.get(organization_id)
-        if before is not None and before.schemas == schemas:
-            schemas, user_type = before.schemas, before.user_type
+        cached = self._entries.get(organization_id)
+        if cached is not None and cached.schemas == schemas:
+            schemas, user_type = cached.schemas, cached.user_type
         else:
             user_type = to_user_type(schemas)
-        if generation == self._generation:  # else a change may be missing from the response
+        if generation == self._generation:  # else the response may lack a change
             size = _estimated_bytes(schemas, user_type)
-            self._store(organization_id, _Entry(schemas, user_type, fetched_at, stream, size))
+            self._store(
+                organization_id, _Entry(schemas, user_type, fetched_at, stream_number, size)
+            )
         return user_type
 
     def _store(self, organization_id: str, entry: _Entry) -> None:
@@ -160,7 +165,7 @@ class ResourceTypes:
 
 
 def _estimated_bytes(schemas: tuple[bytes, ...], user_type: ResourceType) -> int:
-    """About how much memory a cached type takes that no other organization uses, too."""
+    """The estimated memory of a cached type, without what it shares with other organizations."""
     if not schemas:
         return _ENTRY_BYTES
     return (
@@ -168,7 +173,7 @@ def _estimated_bytes(schemas: tuple[bytes, ...], user_type: ResourceType) -> int
         + _TYPE_BYTES
         + sum(_SCHEMA_BYTES + len(each) for each in schemas)
         + sum(_ATTRIBUTE_BYTES + 2 * len(each.name) for each in _attributes(user_type))
-        + sum(_PATH_BYTES + len(each.text) for each in _kept_paths(user_type))
+        + sum(_PATH_BYTES + len(each.text) for each in _cached_paths(user_type))
     )
 
 
@@ -179,7 +184,7 @@ def _attributes(user_type: ResourceType) -> Iterator[Attribute]:
             yield from attribute.sub_attributes.values()
 
 
-def _kept_paths(user_type: ResourceType) -> Iterator[AttributePath]:
+def _cached_paths(user_type: ResourceType) -> Iterator[AttributePath]:
     yield from user_type.always_returned
     yield from user_type.hidden
     for paths in user_type.extension_required.values():

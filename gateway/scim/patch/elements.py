@@ -1,4 +1,4 @@
-"""Applies a change to the values of its attribute."""
+"""Applies a change of a PATCH request to the value of its attribute."""
 
 from collections import Counter
 from collections.abc import Callable, Mapping
@@ -22,46 +22,46 @@ from gateway.scim.values import Json
 
 Resource = dict[str, Any]
 
-_LABELS: Final = frozenset({"type", "primary"})
-"""The sub-attributes that say what a value is for; without others, an element has no value."""
+_QUALIFIERS: Final = frozenset({"type", "primary"})
+"""Sub-attributes that only qualify a value. An element with no others has no value."""
 
 
-def apply_change(change: Change, known: Json, budget: Budget) -> Json:
-    """The new value of the change's attribute; None, [] and {} mean unassigned."""
+def apply_change(change: Change, current: Json, budget: Budget) -> Json:
+    """The new value of the attribute, from its current one. None, [] and {} mean unassigned."""
     attribute = change.target.attribute
     if change.changes_nothing:
-        return known
+        return current
     if attribute.multi_valued:
-        return _apply_to_elements(change, known or [], budget)
+        return _apply_to_elements(change, current or [], budget)
     if attribute.type is Type.COMPLEX:
-        return _apply_to_complex(change, known or {}, budget)
+        return _apply_to_complex(change, current or {}, budget)
     return None if change.op is Op.REMOVE else values.read(attribute, change.value)
 
 
-def _apply_to_complex(change: Change, known: Resource, budget: Budget) -> Resource:
+def _apply_to_complex(change: Change, current: Resource, budget: Budget) -> Resource:
     if change.filter is not None:
-        budget.spend(filter_steps(change.filter, [known]))
-        if not (known and element_test(change.filter)(known)):
+        budget.spend(filter_steps(change.filter, [current]))
+        if not (current and element_test(change.filter)(current)):
             if change.clears:
-                return known
-            if known:
+                return current
+            if current:
                 raise _no_target(change)
-            known = _element_to_create(change)
-    return _edit(change, Op.ADD)(known) or {}
+            current = _element_to_create(change)
+    return _edit(change, Op.ADD)(current) or {}
 
 
-def _apply_to_elements(change: Change, known: list[Json], budget: Budget) -> list[Json]:
+def _apply_to_elements(change: Change, current: list[Json], budget: Budget) -> list[Json]:
     if change.filter is not None or change.target.sub_attribute is not None:
-        return _apply_to_selected(change, known, budget)
+        return _apply_to_selected(change, current, budget)
     attribute, value = change.target.attribute, change.value
     if change.op is Op.REPLACE:
         return values.read(attribute, value) or []
     if change.op is Op.ADD:
-        return _add_elements(attribute, known, operation_elements(attribute, value), budget)
+        return _add_elements(attribute, current, operation_elements(attribute, value), budget)
     if value is None:
         return []
-    # The RFC defines no value for remove, but Entra sends one to select elements.
-    return _remove_elements(attribute, known, operation_elements(attribute, value), budget)
+    # RFC 7644 defines no value for remove. Entra sends one, to select the elements to remove.
+    return _remove_elements(attribute, current, operation_elements(attribute, value), budget)
 
 
 def operation_elements(attribute: Attribute, value: Json) -> list[Json]:
@@ -70,14 +70,14 @@ def operation_elements(attribute: Attribute, value: Json) -> list[Json]:
 
 
 def _add_elements(
-    attribute: Attribute, known: list[Json], added: list[Json], budget: Budget
+    attribute: Attribute, current: list[Json], added: list[Json], budget: Budget
 ) -> list[Json]:
-    budget.spend(identity_steps(attribute, known))
-    elements = list(known)
+    budget.spend(identity_steps(attribute, current))
+    elements = list(current)
     positions = {values.identity(attribute, each): i for i, each in enumerate(elements)}
     if attribute is ROLES:
         # Entra sends the type of a role in a POST, but not in a PATCH.
-        budget.spend(identity_steps(attribute, known))
+        budget.spend(identity_steps(attribute, current))
         for i, each in enumerate(elements):
             positions.setdefault(values.identity(attribute, {**each, "type": None}), i)
     touched: set[int] = set()
@@ -92,41 +92,51 @@ def _add_elements(
 
 
 def _remove_elements(
-    attribute: Attribute, known: list[Json], removed: list[Json], budget: Budget
+    attribute: Attribute, current: list[Json], removed: list[Json], budget: Budget
 ) -> list[Json]:
-    """The elements that match no removal. A match has all sub-attributes of the removal."""
+    """The elements that match no removal. A match has every sub-attribute value of the removal."""
     if attribute.type is not Type.COMPLEX:
-        budget.spend(comparison_steps(known, Counter([None])))
+        budget.spend(comparison_steps(current, Counter([None])))
         removed_keys = {values.folded(attribute, each) for each in removed}
-        return [each for each in known if values.folded(attribute, each) not in removed_keys]
+        return [each for each in current if values.folded(attribute, each) not in removed_keys]
     if attribute.is_reference:
         removed = [{"value": each["value"]} for each in removed]
     elif attribute is ROLES:
-        removed = [_without_label(each) for each in removed]
-    wanted: dict[tuple[Attribute, ...], set[tuple[Json, ...]]] = {}
+        removed = [_without_display(each) for each in removed]
+    removed_keys_by_parts: dict[tuple[Attribute, ...], set[tuple[Json, ...]]] = {}
     for each in removed:
         parts = tuple(attribute.sub_attributes[name.lower()] for name in sorted(each))
-        wanted.setdefault(parts, set()).add(_folded(each, parts))
-    budget.spend(comparison_steps(known, Counter(each.name for parts in wanted for each in parts)))
+        removed_keys_by_parts.setdefault(parts, set()).add(_comparison_key(each, parts))
+    budget.spend(
+        comparison_steps(
+            current, Counter(each.name for parts in removed_keys_by_parts for each in parts)
+        )
+    )
     return [
         each
-        for each in known
-        if not any(_folded(each, parts) in removed_keys for parts, removed_keys in wanted.items())
+        for each in current
+        if not any(
+            _comparison_key(each, parts) in removed_keys
+            for parts, removed_keys in removed_keys_by_parts.items()
+        )
     ]
 
 
-def _without_label(role: Resource) -> Resource:
-    """A role to remove, without its label, which may have changed since the role was added."""
+def _without_display(role: Resource) -> Resource:
+    """A role to remove, without its `display`, which may have changed since it was added.
+
+    A role without `value` is unchanged.
+    """
     return {k: v for k, v in role.items() if k != "display"} if "value" in role else role
 
 
-def _folded(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]:
+def _comparison_key(element: Resource, parts: tuple[Attribute, ...]) -> tuple[Json, ...]:
     return tuple([values.folded(part, element.get(part.name)) for part in parts])
 
 
-def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> list[Json]:
+def _apply_to_selected(change: Change, current: list[Json], budget: Budget) -> list[Json]:
     """Apply a change to the elements that its filter selects, or to all if it has no filter."""
-    elements = list(known)
+    elements = list(current)
     budget.spend(len(elements))
     selected = set(range(len(elements)))
     if change.filter is None:
@@ -138,7 +148,7 @@ def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> lis
     is_new = not selected
     if is_new:
         if change.clears:
-            return known
+            return current
         selected = {len(elements)}
         elements.append(_element_to_create(change))
     if change.clears and change.target.sub_attribute is None:
@@ -149,7 +159,7 @@ def _apply_to_selected(change: Change, known: list[Json], budget: Budget) -> lis
     for i in selected:
         elements[i] = edit(elements[i])
     if is_new:
-        _check_new_type(change, elements[-1], known)
+        _check_new_type(change, elements[-1], current)
     elements = _keep_one_primary(attribute, elements, selected)
     return values.distinct(attribute, (each for each in elements if each not in (None, {})))
 
@@ -158,43 +168,50 @@ def _edit(change: Change, op: Op) -> Callable[[Json], Json]:
     """The function that applies a change to one element or complex value.
 
     RFC 7644 section 3.5.2.3: `replace` replaces a complete element of a multi-valued attribute, but
-    in a complex attribute only the given sub-attributes. For the latter, `op` is ADD. A replacement
-    without `value` keeps the value of its element: what a client does not name is not deleted.
+    only the given sub-attributes of a complex attribute. So the caller passes ADD as `op` for a
+    complex attribute. A replacement without `value` keeps the other sub-attributes of the element,
+    because what a client does not name must not be deleted.
     """
     attribute, sub_attribute = change.target.attribute, change.target.sub_attribute
     if sub_attribute is not None:
         value = None if change.op is Op.REMOVE else values.read(sub_attribute, change.value)
-        return lambda element: _set_part(change, element, {sub_attribute.name: value})
+        return lambda element: _set_sub_attribute(change, element, {sub_attribute.name: value})
     if change.clears:
-        return lambda element: _merge_parts(attribute, element, dict.fromkeys(element)) or None
+        return lambda element: (
+            _merge_sub_attributes(attribute, element, dict.fromkeys(element)) or None
+        )
     if attribute.type is not Type.COMPLEX:
         single = values.plain_value(change.value)
         element = values.read_element(attribute, single)
         return lambda _: element
     parts = values.read_parts(attribute, change.value)
     if op is not Op.REPLACE or (attribute.value is not None and "value" not in parts):
-        return lambda element: _merge_parts(attribute, element, parts)
-    # Keep the values of the filter: the element of [type eq "work"] remains a work address.
-    parts = {**(_equalities(change.filter) or {}), **parts}
-    return lambda element: _merge_parts(attribute, element, {**dict.fromkeys(element), **parts})
+        return lambda element: _merge_sub_attributes(attribute, element, parts)
+    # Keep the values that the filter requires: [type eq "work"] still selects a work address.
+    parts = {**(_required_values(change.filter) or {}), **parts}
+    return lambda element: _merge_sub_attributes(
+        attribute, element, {**dict.fromkeys(element), **parts}
+    )
 
 
-def _set_part(change: Change, element: Resource, part: Mapping[str, Json]) -> Json:
-    changed = _merge_parts(change.target.attribute, element, part)
-    return None if _is_label_only(change, changed) else changed
+def _set_sub_attribute(change: Change, element: Resource, part: Mapping[str, Json]) -> Json:
+    changed = _merge_sub_attributes(change.target.attribute, element, part)
+    return None if _has_only_qualifiers(change, changed) else changed
 
 
-def _is_label_only(change: Change, element: Resource) -> bool:
-    """Whether an element lost its value, so that only its type or primary flag is left.
+def _has_only_qualifiers(change: Change, element: Resource) -> bool:
+    """Whether the change cleared `value`, and only the type or the primary flag is left.
 
     Entra clears an address with `emails[type eq "work"].value`; {"type": "work"} is no address.
     """
     attribute, cleared = change.target.attribute, change.target.sub_attribute
     is_cleared = cleared is attribute.value and "value" not in element
-    return attribute.multi_valued and is_cleared and element.keys() <= _LABELS
+    return attribute.multi_valued and is_cleared and element.keys() <= _QUALIFIERS
 
 
-def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Json]) -> Resource:
+def _merge_sub_attributes(
+    attribute: Attribute, element: Resource, parts: Mapping[str, Json]
+) -> Resource:
     for name, part in parts.items():
         sub_attribute = attribute.sub_attributes[name.lower()]
         if sub_attribute.mutability is Mutability.IMMUTABLE:
@@ -202,13 +219,13 @@ def _merge_parts(attribute: Attribute, element: Resource, parts: Mapping[str, Js
     changed = {k: v for k, v in {**element, **parts}.items() if v is not None}
     if changed.get("value") == element.get("value"):
         return changed
-    # Derived sub-attributes ($ref, display) describe the old value: drop them.
+    # The value changed, so drop derived sub-attributes ($ref, display): they describe the old one.
     subs = attribute.sub_attributes
     return {k: v for k, v in changed.items() if not subs[k.lower()].derived}
 
 
 def _check_unambiguous(change: Change, elements: list[Json]) -> None:
-    """Refuse to give all elements the same `value`, because only one of them would remain."""
+    """Refuse to set one `value` in several elements, because only one of them would remain."""
     target = change.target
     if len(elements) > 1 and target.sub_attribute is target.attribute.value and not change.clears:
         raise no_target(
@@ -218,26 +235,27 @@ def _check_unambiguous(change: Change, elements: list[Json]) -> None:
 
 
 def _element_to_create(change: Change) -> Resource:
-    """The element to create for a value path that matches none.
+    """The element to create if the filter of a value path matches none.
 
-    RFC 7644 section 3.5.2.3 requires noTarget here. Entra expects `emails[type eq "work"]` to be
-    created; creating `emails[value eq "gone@x"]` would restore a value that was removed.
+    RFC 7644 section 3.5.2.3 requires the error noTarget here. But Entra expects that a change of
+    `emails[type eq "work"]` creates the element. A filter on other sub-attributes is refused with
+    noTarget: creating `emails[value eq "gone@x"]` would restore a value that was removed.
     """
     if change.filter is None:
         return {}
-    created = _equalities(change.filter)
-    if created is None or not created.keys() <= _LABELS:
+    created = _required_values(change.filter)
+    if created is None or not created.keys() <= _QUALIFIERS:
         raise _no_target(change)
     return created
 
 
-def _check_new_type(change: Change, created: Resource, known: list[Json]) -> None:
-    """Refuse to create a second element of one type, such as for `type … and primary …`."""
+def _check_new_type(change: Change, created: Resource, current: list[Json]) -> None:
+    """Refuse to create a second element of one type, as a filter `type … and primary …` would."""
     type_ = change.target.attribute.sub_attributes.get("type")
     if type_ is None or "type" not in created:
         return
-    wanted = values.folded(type_, created["type"])
-    if any(values.folded(type_, each.get("type")) == wanted for each in known):
+    new_type = values.folded(type_, created["type"])
+    if any(values.folded(type_, each.get("type")) == new_type for each in current):
         raise _no_target(change)
 
 
@@ -249,26 +267,26 @@ def _no_target(change: Change) -> ScimError:
     )
 
 
-def _equalities(tree: Filter | None) -> Resource | None:
-    """The sub-attributes that a filter of only `eq` and `and` requires; None for other filters."""
+def _required_values(tree: Filter | None) -> Resource | None:
+    """The values that a filter of only `eq` and `and` requires, or None for another filter."""
     match tree:
         case Compare(path, Operator.EQ, value) if path.sub_attribute and not path.read_only:
-            read = values.read(path.sub_attribute, _plain(value))
+            read = values.read(path.sub_attribute, _to_json(value))
             return {path.sub_attribute.name: read}
         case And(operands):
-            return _merged_equalities(operands)
+            return _merged_required_values(operands)
         case _:
             return None
 
 
-def _plain(value: Json) -> Json:
+def _to_json(value: Json) -> Json:
     return value.isoformat() if hasattr(value, "isoformat") else value
 
 
-def _merged_equalities(operands: tuple[Filter, ...]) -> Resource | None:
+def _merged_required_values(operands: tuple[Filter, ...]) -> Resource | None:
     merged: Resource = {}
     for each in operands:
-        found = _equalities(each)
+        found = _required_values(each)
         if found is None or any(merged.get(k, v) != v for k, v in found.items()):
             return None
         merged.update(found)
@@ -276,7 +294,7 @@ def _merged_equalities(operands: tuple[Filter, ...]) -> Resource | None:
 
 
 def _keep_one_primary(attribute: Attribute, elements: list[Json], touched: set[int]) -> list[Json]:
-    """Set `primary` of the old primary value to false if there is a new one (RFC 7644, 3.5.2)."""
+    """If a touched element is primary, set `primary` of the others to false (RFC 7644, 3.5.2)."""
     if "primary" not in attribute.sub_attributes:
         return elements
     if not any(elements[i] and elements[i].get("primary") is True for i in touched):
@@ -289,9 +307,9 @@ def _keep_one_primary(attribute: Attribute, elements: list[Json], touched: set[i
     ]
 
 
-def check_immutable(attribute: Attribute, known: Json, value: Json) -> None:
+def check_immutable(attribute: Attribute, current: Json, value: Json) -> None:
     """Refuse to change the value of an immutable attribute (RFC 7643 section 7; mutability)."""
-    if known is not None and value != known:
+    if current is not None and value != current:
         raise mutability(
             f"{attribute.label} is immutable: its value cannot be changed."
             " Leave it out of the request."
