@@ -6,9 +6,9 @@ from typing import Final
 from gateway.scim.errors import ScimError
 
 # RFC 9110 section 8.8.3. This service never issues an empty etag, so an empty one is refused.
-_TAG: Final = r'(?:W/)?+"([\x21\x23-\x7e]++)"'
+_TAG: Final = r'(?:W/)?"([\x21\x23-\x7e]++)"'
 _ETAG: Final = re.compile(_TAG)
-_LIST: Final = re.compile(rf"\s*+{_TAG}\s*+(?:,\s*+{_TAG}\s*+)*+")
+_LIST: Final = re.compile(rf"\s*+{_TAG}\s*+(?:,\s*+{_TAG}\s*+)*")
 MAX_LENGTH: Final = 1_024
 
 

@@ -22,9 +22,9 @@ _ONCE: Final = (b"\r\ncontent-type:", b"\r\nuser-agent:")
 _HOST: Final = b"\r\nhost:"
 _OTHERS: Final = (
     rb"(?:(?i:connection): ?(?i:keep-alive)\r\n"
-    rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*+" % _SPECIAL
+    rb"|(?!(?i:%s):)[!#$%%&'*+.^_`|~0-9A-Za-z-]++:[\t -~]*+\r\n)*" % _SPECIAL
 )
-_LENGTH: Final = rb"(?:(?i:content-length): ?(?P<%s>[0-9]{1,7}+)\r\n%s)?+"
+_LENGTH: Final = rb"(?:(?i:content-length): ?(?P<%s>[0-9]{1,7}+)\r\n%s)?"
 _HEAD: Final = re.compile(
     rb"(?:GET|POST|PUT|PATCH|DELETE) (?P<target>[!-~]++) HTTP/1\.1\r\n"
     + _OTHERS

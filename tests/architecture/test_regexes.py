@@ -1,6 +1,8 @@
 """Regular expressions are compiled on import and take linear time on their inputs."""
 
 import re
+from collections.abc import Iterator
+from typing import Any
 
 import pytest
 
@@ -34,6 +36,44 @@ def test_every_pattern_in_memory_is_tested():
 @pytest.mark.parametrize("use", USES, ids=str)
 def test_pattern_takes_linear_time_on_hostile_text(use: Use):
     assert list(slow_attacks(use.pattern, use.method)) == []
+
+
+SINGLE = [["IN"], ["LITERAL"], ["NOT_LITERAL"], ["ANY"]]
+"""The parsed forms of a single character."""
+
+
+def possessive_groups(parsed: Any) -> Iterator[Any]:
+    """The possessive repetitions of more than one character, and the atomic groups."""
+    for operation, argument in parsed:
+        name = str(operation)
+        is_single = name == "POSSESSIVE_REPEAT" and [str(op) for op, _ in argument[2]] in SINGLE
+        if name == "ATOMIC_GROUP" or (name == "POSSESSIVE_REPEAT" and not is_single):
+            yield operation
+        for each in argument if isinstance(argument, tuple | list) else [argument]:
+            if isinstance(each, re._parser.SubPattern):
+                yield from possessive_groups(each)
+            elif isinstance(each, list):
+                for branch in each:
+                    if isinstance(branch, re._parser.SubPattern):
+                        yield from possessive_groups(branch)
+
+
+@pytest.mark.parametrize("use", USES, ids=str)
+def test_pattern_has_no_possessive_group(use: Use):
+    """Python before 3.11.5, which Debian 12 and our base image have, matches them wrongly.
+
+    `(?:ab?c)*+` matches "abca" of "abcab" there (https://github.com/python/cpython/issues/106052).
+    """
+    parsed = re._parser.parse(use.pattern.pattern, use.pattern.flags)
+    assert list(possessive_groups(parsed)) == []
+
+
+@pytest.mark.parametrize(
+    ("pattern", "count"),
+    [(r"(?:ab?c)*+", 1), (r"(?:x|(?>y+)z)", 1), (r"(a(?:bc)?+)*", 1), (r"[a-z]++x*+", 0)],
+)
+def test_possessive_group_is_found(pattern: str, count: int):
+    assert len(list(possessive_groups(re._parser.parse(pattern)))) == count
 
 
 @pytest.mark.parametrize(

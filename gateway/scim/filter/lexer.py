@@ -9,7 +9,7 @@ from typing import Final, NamedTuple
 from gateway.scim.errors import describe, invalid_filter
 
 _TOKEN: Final = re.compile(
-    r'\s*(?:([()\[\]])|("(?:[^"\\]+|\\.)*+")|([^\s()\[\]"]+))', re.DOTALL | re.ASCII
+    r'\s*(?:([()\[\]])|("[^"\\]*+(?:\\.[^"\\]*+)*")|([^\s()\[\]"]+))', re.DOTALL | re.ASCII
 )
 _WHITE_SPACE: Final = " \t\n\r\f\v"
 PUNCTUATION, STRING, WORD, END = 1, 2, 3, 4
