@@ -2,9 +2,7 @@
 
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 
 from chassis.database import migrations
@@ -40,8 +38,7 @@ def release_before(service: str, folder: Path) -> Release:
     newest = all_migrations[-1].name
     commit = _before(f"{service}/store/migrations/{newest}", f"{service}/migrations/{newest}")
     archive = git("archive", commit, service, "chassis", "protos")
-    with tarfile.open(fileobj=BytesIO(archive)) as files:
-        files.extractall(folder, filter="data")
+    subprocess.run(["tar", "--extract", "--directory", folder], input=archive, check=True)
     _generate(folder)
     names = {path.name for path in (folder / service).rglob("migrations/*.sql")}
     known = [migration for migration in all_migrations if migration.name in names]

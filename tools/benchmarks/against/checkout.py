@@ -5,11 +5,9 @@ length of a path affects the result.
 """
 
 import hashlib
-import io
 import shutil
 import subprocess
 import sys
-import tarfile
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -51,8 +49,9 @@ def commit(ref: str, folder: Path) -> Tree:
     output = _git("rev-parse", "--short", "--verify", "--end-of-options", f"{ref}^{{commit}}")
     revision = output.decode().strip()
     _remove(folder)
-    with tarfile.open(fileobj=io.BytesIO(_git("archive", revision))) as archive:
-        archive.extractall(folder, filter="tar")
+    folder.mkdir(parents=True, exist_ok=True)
+    archive = _git("archive", revision)
+    subprocess.run(["tar", "--extract", "--directory", folder], input=archive, check=True)
     return _ready(revision, folder)
 
 

@@ -119,7 +119,7 @@ def test_asyncpg_error_for_an_accepted_url_has_no_password(url: str):
 @pytest.mark.parametrize(
     ("url", "hosts"),
     [
-        ("postgresql://keys:x@localhost,127.0.0.1:5433,[::1]/keys", 3),
+        ("postgresql://keys:x@localhost,127.0.0.1:5433,127.0.0.2/keys", 3),
         ("postgresql://keys:x@/keys?host=/run/postgresql,localhost:5433", 2),
         ("postgresql://keys:p%40ss%2F%3F%23@%2Frun%2Fpostgresql/keys", 1),
     ],
