@@ -103,12 +103,14 @@ async def test_unread_bodies_fit_into_memory_while_keysvc_hangs(
         requests = [asyncio.create_task(each) for each in _flood(session, gateway, tokens)]
         await asyncio.wait(requests, timeout=WAIT_SECONDS)
         peak = peak_bytes(gateway.process.pid)
-        waiting = sum(not request.done() for request in requests)
+        ended = [request.result() for request in requests if request.done()]
         for request in requests:
             request.cancel()
         gateway.process.kill()  # otherwise it would run until the deadline of the key lookups
 
-    assert waiting == CONNECTIONS
+    # Requests with one key share a lookup. On a busy machine some of these reach their deadline.
+    assert set(ended) <= {503}
+    assert len(ended) < CONNECTIONS / 2
     bytes_each = (peak - before) / CONNECTIONS
     assert bytes_each * MAX_CONNECTIONS < pod_bytes() / 2
 
