@@ -22,7 +22,6 @@ from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing, tracing
 from chassis.rpc.certificates import Certificates
 from gateway.api.app import PREFIX, ScimEndpoint, application
-from gateway.api.early_rejection import EarlyRejector
 from gateway.api.endpoints import Resources, endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
@@ -92,9 +91,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         app = assembly.application(metrics, peers)
         tasks.observe(metrics)
         exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
-        runner = Runner(
-            app, logger, guards.connections, guards.early_rejector, heads=guards.heads, tasks=tasks
-        )
+        runner = Runner(app, logger, guards.connections, heads=guards.heads, tasks=tasks)
         await peers.attempt(certificates)
         tasks.start("clock comparison", peers.run)
         async with _background_tasks(channels, guards, assembly.resource_types, logger, tasks):
@@ -177,7 +174,6 @@ class Guards:
         self.authenticator = Authenticator(
             channels.key_stub, self.cache, self.failed_auth, settings.tenant_urls, system_clock
         )
-        self.early_rejector = EarlyRejector(PREFIX, self.authenticator, self.admission)
 
     def observe(self, metrics: Metrics) -> None:
         """Publish the metrics."""

@@ -59,19 +59,14 @@ class FairSemaphore:
         self.waiting = 0
         """The length of the queue."""
 
-    def would_admit(self, key: str, arriving: int = 0, arriving_of_key: int = 0) -> bool:
-        """Whether one more caller would get a slot or a position in the queue.
-
-        Assumes that `arriving` callers acquire first, of which `arriving_of_key` have the same key.
-        """
-        if self._free > arriving and self._may_take(key, arriving_of_key):
+    def would_admit(self, key: str) -> bool:
+        """Whether one more caller would get a slot or a position in the queue."""
+        if self._free and self._may_take(key):
             return True
-        free_for_key = min(self._free, self._share - self._held_by(key))
         waiting_of_key = len(self._queues.get(key, ()))
-        waiting_of_key += max(0, arriving_of_key - free_for_key)
         if waiting_of_key >= self._queue_size // 2:
             return False
-        if self.waiting + max(0, arriving - self._free) < self._queue_size:
+        if self.waiting < self._queue_size:
             return True
         # Less than half, so that keys with similar numbers of waiters do not displace each other.
         return waiting_of_key < max(map(len, self._queues.values()), default=0) // 2
@@ -118,9 +113,9 @@ class FairSemaphore:
         finally:
             self.release(key)
 
-    def _may_take(self, key: str, more: int = 0) -> bool:
+    def _may_take(self, key: str) -> bool:
         """Whether a caller may take a free slot without waiting."""
-        return not self._flush_timer.is_lingering and self._held_by(key) + more < self._share
+        return not self._flush_timer.is_lingering and self._held_by(key) < self._share
 
     async def _wait(self, key: str) -> None:
         if not self.would_admit(key):

@@ -62,13 +62,6 @@ class Authenticator:
         self._clock = clock
         self._lookups: SingleFlight[tuple[bytes, int], Caller] = SingleFlight()
 
-    def cached_caller(self, authorization: str) -> Caller | None:
-        """The caller of an Authorization header if its key is cached, without a lookup."""
-        scheme, _, token = authorization.partition(" ")
-        if scheme != "Bearer":
-            return None
-        return self._cache.peek(_digest(token), self._clock())
-
     async def authenticate(
         self, authorization: str | None, client_address: str, request_id: str
     ) -> Caller:

@@ -83,17 +83,13 @@ class KeyCache(Generic[Value]):
 
     def get(self, digest: bytes, now: datetime) -> Value | None:
         """The valid entry of a token; counts a hit, or a miss that leads to a lookup in keysvc."""
-        value = self.peek(digest, now)
+        entry = self._entries.get(digest)
+        value = entry.value if entry is not None and self._is_current(entry, now) else None
         if value is None:
             self.misses += 1
         else:
             self.hits += 1
         return value
-
-    def peek(self, digest: bytes, now: datetime) -> Value | None:
-        """The valid entry of a token, without counting a hit or a miss."""
-        entry = self._entries.get(digest)
-        return entry.value if entry is not None and self._is_current(entry, now) else None
 
     def generation(self) -> int:
         """The number of evictions so far: read it before a call to keysvc, and pass it to `put`."""

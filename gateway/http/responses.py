@@ -80,7 +80,7 @@ def error_response(error: ScimError) -> ScimResponse:
 
 
 def raw_error_response(error: ScimError, **more_headers: str) -> bytes:
-    """A complete HTTP response as bytes, for a request that is rejected before it is parsed."""
+    """A complete HTTP response as bytes, for a connection whose request is not parsed."""
     response = error_response(error)
     headers = {
         "Content-Type": MEDIA_TYPE,

@@ -3,11 +3,10 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable
-from typing import Any, Final, Protocol, cast
+from typing import Any, Final, cast
 from uuid import uuid4
 
 from aiohttp import web
-from aiohttp.hdrs import METH_CONNECT
 from aiohttp.http_parser import RawRequestMessage
 from aiohttp.streams import EMPTY_PAYLOAD
 
@@ -42,33 +41,6 @@ _UNREADABLE: Final = (
 Handler = Callable[[web.BaseRequest], Awaitable[web.StreamResponse]]
 
 
-class ConnectionWatch(Protocol):
-    """Follows one connection for early rejection (gateway.api.early_rejection)."""
-
-    def reject(self, data: bytes, *, may_respond: bool = True) -> bytes | None:
-        """The complete response to a rejected request; None if the bytes are to be parsed."""
-
-    def head_parsed(self, body_length: int | None) -> None:
-        """The parser has read a head; `body_length` is None if the head does not say it."""
-
-    def request_started(self) -> None:
-        """An admitted request has reached its handler, or never will."""
-
-    def response_written(self) -> None:
-        """A response is written."""
-
-    def settle(self, *, nothing_left: bool) -> None:
-        """The parser has read the received bytes, or a response is written."""
-
-
-class EarlyRejection(Protocol):
-    """Rejects requests before they are parsed, while the gateway is overloaded."""
-
-    def watch(self) -> ConnectionWatch:
-        """Start to watch a new connection."""
-        ...
-
-
 class Runner(web.AppRunner):
     """Runs an application on its sockets, and drains them at the end."""
 
@@ -77,7 +49,6 @@ class Runner(web.AppRunner):
         app: web.Application,
         log: Logger,
         connections: Connections | None = None,
-        rejector: EarlyRejection | None = None,
         *,
         heads: HeadMemory | None = None,
         tasks: Supervisor | None = None,
@@ -97,7 +68,6 @@ class Runner(web.AppRunner):
         )
         self._log = log
         self._open_connections = connections or Connections(log)
-        self._rejector = rejector
         self._heads = heads or HeadMemory()
         self._tasks = tasks or Supervisor(log)
         self._sweeper: Task | None = None
@@ -126,7 +96,6 @@ class Runner(web.AppRunner):
         server = await super()._make_server()
         return _Server(
             self._open_connections,
-            self._rejector,
             self._heads,
             _with_checks(server.request_handler, self._log),
             request_factory=server.request_factory,
@@ -153,14 +122,13 @@ async def _listeners(address: Address) -> list[socket.socket]:
 
 
 def _with_checks(handler: Handler, log: Logger) -> Handler:
-    """Wrap a handler: first tell the connection that the request has started.
+    """Wrap a handler so that it refuses (404) a path of more than MAX_SEGMENTS.
 
-    Refuses (404) a path of more than MAX_SEGMENTS: aiohttp's router removes one segment at a time,
-    which takes quadratic time, and no route has more than a few segments.
+    aiohttp's router removes one segment at a time, which takes quadratic time, and no route has
+    more than a few segments.
     """
 
     async def handled(request: web.BaseRequest) -> web.StreamResponse:
-        cast(_Protocol, request.protocol).request_started()
         if request.rel_url.raw_path.count("/") <= MAX_SEGMENTS:
             return await handler(request)
         request_id = uuid4().hex
@@ -174,7 +142,6 @@ class _Server(web.Server):
     def __init__(
         self,
         connections: Connections,
-        rejector: EarlyRejection | None,
         heads: HeadMemory,
         handler: Handler,
         **settings: Any,  # noqa: ANN401
@@ -187,14 +154,10 @@ class _Server(web.Server):
 
         super().__init__(handler, request_factory=make, **settings)
         self._open_connections = connections
-        self._rejector = rejector
         self._heads = heads
 
     def __call__(self) -> web.RequestHandler:
-        watch = self._rejector.watch() if self._rejector else None
-        return _Protocol(
-            self._open_connections, watch, self._heads, self, loop=self._loop, **self._kwargs
-        )
+        return _Protocol(self._open_connections, self._heads, self, loop=self._loop, **self._kwargs)
 
 
 class _Protocol(web.RequestHandler):
@@ -203,14 +166,12 @@ class _Protocol(web.RequestHandler):
     def __init__(
         self,
         connections: Connections,
-        watch: ConnectionWatch | None,
         heads: HeadMemory,
         manager: web.Server,
         **settings: Any,  # noqa: ANN401
     ) -> None:
         super().__init__(manager, **settings)
         self._open_connections = connections
-        self._watch = watch
         self._connection: Connection | None = None
         self._heads = heads
         self._head = HeadReservation(heads, "")
@@ -233,16 +194,13 @@ class _Protocol(web.RequestHandler):
         if self._connection is not None:
             self._open_connections.remove(self._connection)
         self._head.release()
-        self.request_started()
         super().connection_lost(exc)
 
     def data_received(self, data: bytes) -> None:
-        """Reject the received bytes, or pass them to the parser."""
+        """Pass the received bytes to the parser."""
         if self._connection is None or self._is_ending or not self._connection.is_open:
             return  # aiohttp parses its buffer even after the connection was aborted
         if data:  # aiohttp calls this without data to continue with its buffer
-            if self._reject_early(self._connection, data):
-                return
             self._open_connections.received(self._connection)
             if not self._in_body(self._connection) and (status := self._head.receive(data)):
                 self._refuse_head(self._connection, status)
@@ -259,7 +217,6 @@ class _Protocol(web.RequestHandler):
             self._refuse_head(self._connection, status)
             return
         self._open_connections.parsed(self._connection)
-        self._settle(self._connection)
 
     def _in_body(self, connection: Connection) -> bool:
         """Whether the next bytes belong to a body."""
@@ -280,20 +237,6 @@ class _Protocol(web.RequestHandler):
         transport.write(_HEAD_TOO_LARGE if status == TOO_LARGE else _TOO_MANY_CONNECTIONS)
         transport.write_eof()
 
-    def _reject_early(self, connection: Connection, data: bytes) -> bool:
-        """Reject a request before it is parsed, if the gateway is overloaded."""
-        if self._watch is None or self.transport is None:
-            return False
-        # Do not respond to a client that reads no responses: they would pile up.
-        response = self._watch.reject(data, may_respond=not self.writing_paused)
-        if response is None:
-            return False
-        self.transport.write(response)
-        connection.response_written(self._open_connections.now())
-        self._open_connections.sort(connection)
-        self._next_keepalive_close_time = self._loop.time() + KEEPALIVE_SECONDS
-        return True
-
     def pause_writing(self) -> None:
         """The client reads more slowly than the gateway writes."""
         super().pause_writing()
@@ -308,22 +251,12 @@ class _Protocol(web.RequestHandler):
             self._connection.response_since = 0.0
             self._open_connections.sort(self._connection)
 
-    def request_started(self) -> None:
-        """A request has reached its handler, or never will."""
-        if self._watch is not None:
-            self._watch.request_started()
-
     def head_parsed(self, message: RawRequestMessage, body: BodyStream) -> None:
         """The headers of a request are complete."""
         if self._connection is not None:
             now = self._open_connections.now()
             self._connection.head_parsed(body, now, chunked=message.chunked)
             self._open_connections.sort(self._connection)
-        if self._watch is not None:
-            # After CONNECT or Upgrade, the next bytes are not a body.
-            has_length = not (message.chunked or message.upgrade or message.method == METH_CONNECT)
-            length = int(message.headers.get("Content-Length", 0)) if has_length else None
-            self._watch.head_parsed(length)
 
     async def finish_response(
         self, request: web.BaseRequest, resp: web.StreamResponse, start_time: float | None
@@ -335,16 +268,7 @@ class _Protocol(web.RequestHandler):
             self._open_connections.sort(self._connection)
             if not self._messages:
                 self._head.release()
-            if self._watch is not None and response.keep_alive:
-                self._watch.response_written()
-                self._settle(self._connection)
         return response, reset
-
-    def _settle(self, connection: Connection) -> None:
-        """Tell early rejection whether a request or body is unfinished."""
-        if self._watch is not None:
-            is_unfinished = self._messages or self._upgraded or not connection.body.is_eof()
-            self._watch.settle(nothing_left=not is_unfinished)
 
     def handle_error(
         self,

@@ -1,6 +1,5 @@
 """Admission control: the rate of each organization, and the number of concurrent requests."""
 
-from collections import Counter
 from collections.abc import Awaitable, Callable, Mapping
 from math import ceil
 from typing import Final
@@ -33,8 +32,6 @@ class AdmissionControl:
         self._limiter = limiter
         self._slots = slots
         self._stats = stats
-        self._pending: Counter[str] = Counter()
-        self._no_slot = no_slot()  # sent often and never raised, so one object suffices
         rate = limiter.rate
         self._policy = f'"{_POLICY}";q={rate.burst};w={ceil(rate.window)}'
 
@@ -50,39 +47,6 @@ class AdmissionControl:
             lambda: slots.waiting,
         )
         self._stats.observe(metrics)
-
-    @property
-    def exhausted_headers(self) -> Mapping[str, str]:
-        """The headers for an organization without remaining requests."""
-        return self._headers(0)
-
-    @property
-    def is_overloaded(self) -> bool:
-        """Whether a request waits for a slot, or a rate was exceeded a moment ago."""
-        return bool(self._slots.waiting) or self._limiter.has_rejected_recently
-
-    def rejection(self, organization_id: str) -> RejectedError | None:
-        """The rejection that a request would get now; None if it would be admitted or queued.
-
-        Pending requests count like those with a slot: if a hundred requests are read at once while
-        one slot is free, only one of them is admitted.
-        """
-        pending = self._pending[organization_id]
-        wait = self._limiter.retry_after(organization_id, pending)
-        if wait:
-            return _over_rate(self._limiter.rate, wait)
-        has_room = self._slots.would_admit(organization_id, self._pending.total(), pending)
-        return None if has_room else self._no_slot
-
-    def add_pending(self, organization_id: str) -> None:
-        """Count a request that will call `acquire`."""
-        self._pending[organization_id] += 1
-
-    def remove_pending(self, organization_id: str) -> None:
-        """Stop counting a pending request: it calls `acquire` now, or never will."""
-        self._pending[organization_id] -= 1
-        if not self._pending[organization_id]:
-            del self._pending[organization_id]
 
     def slot(self, organization_id: str, prepare: Prepare | None = None) -> "_Slot":
         """An async context manager that acquires a slot and releases it; see `acquire`."""
@@ -140,8 +104,6 @@ class AdmissionControl:
 
     def count_rejection(self, error: RejectedError, organization_id: str) -> None:
         """Count a rejected request of an organization."""
-        if error.reason is RejectReason.RATE_LIMIT:
-            self._limiter.note_rejection()
         self._stats.count(error.reason, organization_id)
 
     def headers(self, organization_id: str) -> Mapping[str, str]:
@@ -150,9 +112,7 @@ class AdmissionControl:
         `t` is the time in which `r` requests may be sent at the rate of the policy: a client that
         sends no more than `r` requests in this time is never rejected.
         """
-        return self._headers(self._limiter.remaining(organization_id))
-
-    def _headers(self, remaining: int) -> Mapping[str, str]:
+        remaining = self._limiter.remaining(organization_id)
         seconds = max(1, ceil(remaining / self._limiter.rate.per_second))
         return {
             "RateLimit-Policy": self._policy,

@@ -7,8 +7,6 @@ from typing import Final
 
 MAX_BUCKETS: Final = 10_000
 SWEEP_SECONDS: Final = 1.0
-RECENT_SECONDS: Final = 1.0
-"""How long a rejection counts as recent."""
 
 Monotonic = Callable[[], float]
 
@@ -39,36 +37,25 @@ class RateLimiter:
         self._interval = 1.0 / rate.per_second
         # Times are sums of many intervals: a millionth of a token is a rounding error.
         self._max_missing = rate.window - self._interval * (1 - 1e-6)
-        self._recent_until = 0.0
         self._full_at: dict[str, float] = {}
         self._swept = monotonic()
 
     def __len__(self) -> int:
         return len(self._full_at)
 
-    @property
-    def has_rejected_recently(self) -> bool:
-        """Whether a request was rejected within the last RECENT_SECONDS."""
-        return self._monotonic() < self._recent_until
-
-    def retry_after(self, key: str, pending: int = 0) -> float:
-        """The seconds until `key` has a token in addition to `pending` ones; 0 if it has it now.
-
-        This changes nothing. A caller that rejects a request because of it calls `note_rejection`.
-        """
+    def retry_after(self, key: str) -> float:
+        """The seconds until `key` has a token; 0 if it has one now. This charges nothing."""
         now = self._monotonic()
-        missing = max(self._full_at.get(key, now), now) - now + pending * self._interval
+        missing = max(self._full_at.get(key, now), now) - now
         return max(0.0, missing - self._max_missing)
 
     def try_charge(self, key: str) -> float:
         """Charge one token and return 0, or return the seconds until there is a token.
 
-        In the second case nothing is charged, and it counts as a rejection.
+        In the second case nothing is charged.
         """
         seconds = self.retry_after(key)
-        if seconds:
-            self.note_rejection()
-        else:
+        if not seconds:
             self.charge(key, 1)
         return seconds
 
@@ -82,10 +69,6 @@ class RateLimiter:
         """Return one charged token."""
         if key in self._full_at:
             self._full_at[key] -= self._interval
-
-    def note_rejection(self) -> None:
-        """Remember that a request was rejected now; see `has_rejected_recently`."""
-        self._recent_until = self._monotonic() + RECENT_SECONDS
 
     def remaining(self, key: str) -> int:
         """The number of tokens that `key` has."""

@@ -2,6 +2,7 @@
 
 import asyncio
 import itertools
+import ssl
 from collections import deque
 from collections.abc import Iterator
 from contextlib import asynccontextmanager
@@ -51,11 +52,22 @@ class Outcome:
         return ordered[min(len(ordered) - 1, int(len(ordered) * percent / 100))] * 1_000
 
 
+@dataclass(frozen=True)
+class Target:
+    """An address to connect to; with `tls`, its name, and the addresses to connect from."""
+
+    address: tuple[str, int]
+    tls: ssl.SSLContext | None = None
+    name: str | None = None
+    sources: tuple[str, ...] = ()
+    """Addresses of this machine from which connections come in turn; empty for any."""
+
+
 class Connections:
     """Connections to one address; each carries one request at a time."""
 
-    def __init__(self, address: tuple[str, int]) -> None:
-        self._address = address
+    def __init__(self, target: Target) -> None:
+        self._target = target
         self._free: deque[_Connection] = deque()
         self._waiting: deque[tuple[float, Item]] = deque()
         self._open: set[_Connection] = set()
@@ -65,9 +77,16 @@ class Connections:
 
     async def open(self, number: int) -> None:
         """Open `number` connections."""
-        loop = asyncio.get_running_loop()
-        for _ in range(number):
-            _, connection = await loop.create_connection(lambda: _Connection(self), *self._address)
+        loop, target = asyncio.get_running_loop(), self._target
+        for index in range(number):
+            sources = target.sources
+            _, connection = await loop.create_connection(
+                lambda: _Connection(self),
+                *target.address,
+                ssl=target.tls,
+                server_hostname=target.name,
+                local_addr=(sources[index % len(sources)], 0) if sources else None,
+            )
             self._open.add(connection)
             self._free.append(connection)
 
@@ -191,9 +210,9 @@ def in_turn(sources: list[Iterator[Item]]) -> Iterator[Item]:
 
 
 @asynccontextmanager
-async def connected(address: tuple[str, int], number: int):
+async def connected(target: Target, number: int):
     """Open `number` connections; they are closed at the end."""
-    connections = Connections(address)
+    connections = Connections(target)
     await connections.open(number)
     try:
         yield connections

@@ -24,7 +24,6 @@ from gateway.api.routing import path_segments
 from gateway.auth import authenticator as auth
 from gateway.http.body import BodyMemory
 from gateway.http.client_address import entry_from_end
-from gateway.http.plain_request import PlainRequests
 from gateway.portal.models import sso_form
 from gateway.portal.models.log.exports import escape_formulas
 from gateway.portal.models.log.query import log_query
@@ -183,19 +182,6 @@ def _tokens(text: str) -> None:
             continue
 
 
-def _plain_request(text: str) -> None:
-    plain = PlainRequests(("/webhooks/ad/v1/scim",))
-    hostile = text.encode(errors="surrogateescape")
-    request_line = b"GET /webhooks/ad/v1/scim/Users HTTP/1.1\r\n"
-    for request in (
-        hostile,
-        request_line + b"A: " + hostile,
-        request_line + hostile,
-        request_line + b"Authorization: " + hostile,
-    ):
-        plain.authorization(request)
-
-
 def _paging(text: str) -> None:
     for read in (
         lambda: paging.parse(text, text),
@@ -251,7 +237,6 @@ READERS: Final[Mapping[str, Reader]] = {
     "a token": _of_text(_tokens, HEADER),
     "a client's address": _of_text(network_of, HEADER),
     "the list of proxies": _of_text(lambda text: entry_from_end([text], 3), HEADER),
-    "a head": _of_text(_plain_request, HEADER),
     "a logged target": _of_text(redaction.target_text, LINE),
     "a logged detail": _of_text(redaction.detail_text, BODY // 4),
     "a logged body": _of_text(

@@ -15,7 +15,7 @@ from tests.support.stack import Stack
 from tests.support.waiting import pace
 from tools.benchmarks.processes import resident_bytes
 from tools.benchmarks.work import Work
-from tools.overload.load import connected, in_turn
+from tools.overload.load import Target, connected, in_turn
 from tools.overload.tenants import at, tenants
 
 pytestmark = pytest.mark.exclusive
@@ -62,7 +62,7 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
     small: Gateway, works: list[Work], session: aiohttp.ClientSession
 ):
     before = resident_bytes(small.process.pid)
-    async with connected(small.address, CONNECTIONS) as connections:
+    async with connected(Target(small.address), CONNECTIONS) as connections:
         flood = asyncio.create_task(
             connections.offer(in_turn([work.mix() for work in works]), rate=3_000, seconds=4.0)
         )
@@ -94,7 +94,8 @@ async def test_overload_is_503_with_retry_after_and_no_wrong_response(
 async def test_flooding_organization_does_not_starve_another(small: Gateway, works: list[Work]):
     """An organization that sends one request at a time always gets a slot during the flood."""
     greedy, modest, _ = works
-    async with connected(small.address, CONNECTIONS) as many, connected(small.address, 1) as one:
+    target = Target(small.address)
+    async with connected(target, CONNECTIONS) as many, connected(target, 1) as one:
         flood = asyncio.create_task(many.offer(greedy.get(), rate=2_000, seconds=4.0))
         await pace(0.5)  # during the flood
         served = await one.keep_busy(modest.get(), seconds=2.5)
@@ -109,7 +110,7 @@ async def test_flooding_organization_does_not_starve_another(small: Gateway, wor
 async def test_refused_change_is_not_applied(small: Gateway, works: list[Work]):
     """A client may repeat a change after this 503 without reading first."""
     work = works[0]
-    async with connected(small.address, CONNECTIONS) as connections:
+    async with connected(Target(small.address), CONNECTIONS) as connections:
         outcome = await connections.offer(work.create(), rate=1_500, seconds=2.0)
     async with aiohttp.ClientSession(headers={"Authorization": f"Bearer {work.token}"}) as reader:
         reply = await reader.get(f"http://{work.host}{work.prefix}/Users?count=0")

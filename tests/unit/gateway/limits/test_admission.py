@@ -5,7 +5,7 @@ import asyncio
 import pytest
 import structlog
 
-from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
+from chassis.concurrency.fair_semaphore import FairSemaphore
 from gateway.limits.admission import BYTES_PER_REQUEST, CPU_SECONDS_PER_REQUEST, AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import RejectedError, RejectionStats, no_slot
@@ -79,35 +79,6 @@ async def test_request_without_a_slot_is_not_charged():
     )
 
 
-async def test_rejection_predicts_what_acquire_refuses():
-    admission = admission_control(Rate(per_second=1, burst=2), slots=2)
-    before = admission.rejection("acme")
-    await admission.acquire("acme")
-    await admission.acquire("initech")
-    after = admission.rejection("acme")
-    admission.release("acme")
-    await admission.acquire("acme")
-    with pytest.raises(RejectedError):
-        await admission.acquire("acme")
-
-    assert (before, after) == (None, None)
-    refusal = admission.rejection("acme")
-    assert refusal is not None
-    assert refusal.status == 429
-    assert admission.is_overloaded
-
-
-async def test_only_a_counted_rejection_means_overload():
-    admission = admission_control(Rate(per_second=1, burst=1))
-    await admission.acquire("acme")
-    refusal = admission.rejection("acme")
-    before = admission.is_overloaded
-    assert refusal is not None
-    admission.count_rejection(refusal, "acme")
-
-    assert (before, admission.is_overloaded) == (False, True)
-
-
 async def test_preparation_is_charged_unless_it_is_rejected():
     admission, done = admission_control(Rate(per_second=10, burst=50), slots=1), []
 
@@ -129,37 +100,6 @@ async def test_preparation_is_charged_unless_it_is_rejected():
         assert remaining(admission) == '"organization";r=46;t=5'
         for each in waiting:
             each.cancel()
-
-
-async def test_pending_requests_count_towards_the_queue():
-    """Each organization sends one request, so only the total exceeds the queue."""
-    admission = admission_control(Rate(per_second=10, burst=50), slots=2)
-    capacity = 2 * (1 + QUEUE_PER_SLOT)
-    names = [f"organization {number}" for number in range(capacity + 2)]
-    refused = 0
-    for name in names:
-        if admission.rejection(name) is None:
-            admission.add_pending(name)
-        else:
-            refused += 1
-
-    assert refused == 2
-    for name in names[:capacity]:
-        admission.remove_pending(name)
-    assert admission.rejection("acme") is None
-
-
-async def test_pending_requests_count_towards_the_rate():
-    admission = admission_control(Rate(per_second=10, burst=2))
-    assert admission.rejection("acme") is None
-    admission.add_pending("acme")
-    admission.add_pending("acme")
-
-    refusal = admission.rejection("acme")
-
-    assert refusal is not None
-    assert refusal.status == 429
-    assert admission.rejection("initech") is None
 
 
 @pytest.mark.parametrize("requests", [0, 1, 20])

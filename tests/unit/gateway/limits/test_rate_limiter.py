@@ -85,32 +85,12 @@ def test_remaining_is_never_negative(limiter, clock):
     assert (before, limiter.remaining("acme"), limiter.remaining("initech")) == (3, 0, 5)
 
 
-def test_rejection_is_recent_for_a_second(limiter, clock):
-    charge_all(limiter, "acme", 5)
-    before = limiter.has_rejected_recently
-    limiter.try_charge("acme")
-    after = limiter.has_rejected_recently
-    clock.seconds += 1.1
-
-    assert (before, after, limiter.has_rejected_recently) == (False, True, False)
-
-
 def test_retry_after_charges_nothing(limiter):
     charge_all(limiter, "acme", 5)
     waits = [limiter.retry_after("acme") for _ in range(3)]
-    waits.append(limiter.retry_after("initech", pending=5))
 
-    assert waits == pytest.approx([0.1] * 4)
-    assert not limiter.has_rejected_recently
+    assert waits == pytest.approx([0.1] * 3)
     assert (limiter.remaining("acme"), limiter.remaining("initech"), len(limiter)) == (0, 5, 1)
-
-
-def test_noted_rejection_is_recent_for_a_second(limiter, clock):
-    limiter.note_rejection()
-    after = limiter.has_rejected_recently
-    clock.seconds += 1.1
-
-    assert (after, limiter.has_rejected_recently) == (True, False)
 
 
 def test_full_buckets_are_removed_and_their_number_is_bounded(limiter, clock):

@@ -1,32 +1,23 @@
-"""Early rejection over real sockets: before the HTTP parser, and in the order of requests."""
+"""A server without free slots over real sockets: it answers each request once, in order."""
 
 import asyncio
-import hashlib
 from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
 import pytest
 from aiohttp import web
-from cloudacademy.keys.v1 import keys_pb2
 
-from chassis.clock import system_clock
 from chassis.concurrency.fair_semaphore import QUEUE_PER_SLOT, FairSemaphore
 from chassis.config.settings import Address
 from chassis.observability import log
-from gateway.api.early_rejection import EarlyRejector
-from gateway.auth import key_cache
-from gateway.auth.authenticator import Authenticator, Caller
-from gateway.auth.failed_auth import FailedAuthLimiter
-from gateway.auth.key_cache import KeyCache
-from gateway.http import server as http_server
 from gateway.http.connections import ClientTimeouts, Connections
 from gateway.http.server import Runner
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rate_limiter import Rate, RateLimiter
 from gateway.limits.rejections import RETRY_AFTER_SECONDS, RejectedError, RejectionStats, no_slot
 from tests.support import raw_http
-from tests.support.waiting import eventually, pace, quiescent
+from tests.support.waiting import eventually, pace
 
 SLOTS = 8
 CAPACITY = SLOTS // 2 * (1 + QUEUE_PER_SLOT)
@@ -54,17 +45,10 @@ class Server:
         )
         self.open = asyncio.Event()
         self.requests: list[str] = []
-        self.cache: KeyCache[Caller] = KeyCache()
-        self.cache.apply(keys_pb2.WatchKeysResponse())
-        for name in ("acme", "initech"):
-            digest = hashlib.sha256(name.encode()).digest()
-            self.cache.put(digest, Caller(name, "key"), name, None, self.cache.generation())
-        keys = Authenticator(None, self.cache, FailedAuthLimiter(1), {}, system_clock)
         app = web.Application()
         app.router.add_route("*", "/scim/{path:.*}", self._answer)
         self.connections = Connections(logger, timeouts=ClientTimeouts(response=1.0))
-        early_rejector = EarlyRejector("/scim", keys, self.admission)
-        self.runner = Runner(app, logger, self.connections, early_rejector)
+        self.runner = Runner(app, logger, self.connections)
 
     async def _answer(self, request: web.Request) -> web.Response:
         self.requests.append(request.path)
@@ -79,7 +63,7 @@ class Server:
                 await self.open.wait()
                 return web.Response(text=request.path, headers=headers)
         except RejectedError as error:
-            return web.Response(status=error.status, headers=headers)
+            return web.Response(status=error.status, headers={**headers, **error.headers})
 
 
 @asynccontextmanager
@@ -92,12 +76,6 @@ async def serving(rate: Rate = Rate(1e6, 10**6)) -> AsyncIterator[Server]:  # no
     finally:
         server.open.set()
         await server.runner.cleanup()
-
-
-@pytest.fixture(autouse=True)
-def _keys_stay_valid(monkeypatch: pytest.MonkeyPatch):
-    """Keep keys valid in the cache: no keysvc sends heartbeats here."""
-    monkeypatch.setattr(key_cache, "MAX_SILENCE_SECONDS", 600.0)
 
 
 @pytest.fixture
@@ -116,10 +94,9 @@ class Client(raw_http.Connection):
             await self.writer.drain()
             await pace(0.05)  # each part arrives in a read of its own
 
-    async def outcomes(self, count: int) -> list[tuple[int, bool]]:
-        """The statuses of the next responses, and whether the application sent each of them."""
-        responses = [await self.response() for _ in range(count)]
-        return [(status, "Answered-By" in headers) for status, headers, _ in responses]
+    async def statuses(self, count: int) -> list[int]:
+        """The statuses of the next responses."""
+        return [(await self.response()).status for _ in range(count)]
 
 
 async def connect(server: Server, unread_bytes: int | None = None) -> Client:
@@ -136,80 +113,49 @@ async def fill_slots(server: Server, token: str = "acme") -> list[Client]:
     return clients
 
 
-REJECTED_EARLY = (503, False)
-SERVED = (200, True)
-
-
-async def test_request_without_slot_is_rejected_early_and_served_later(
-    server: Server,
-):
+async def test_request_without_a_slot_is_rejected_and_served_later(server: Server):
     clients = await fill_slots(server)
     rejected, other = await connect(server), await connect(server)
     await rejected.send_separately(get())
-    status, headers, body = await rejected.response()
+    status, headers, _ = await rejected.response()
     await rejected.send_separately(post(b"{}"), get("/Groups"))
     await other.send_separately(get(token="initech"))
 
     assert (status, headers["Retry-After"]) == (503, str(RETRY_AFTER_SECONDS))
-    assert headers["Content-Type"] == "application/scim+json"
-    assert b"too many requests" in body
-    assert await rejected.outcomes(2) == [REJECTED_EARLY, REJECTED_EARLY]
+    assert await rejected.statuses(2) == [503, 503]
     server.open.set()
-    assert await other.outcomes(1) == [SERVED]
-    assert {outcome for client in clients for outcome in await client.outcomes(1)} == {SERVED}
+    assert await other.statuses(1) == [200]
+    assert {status for client in clients for status in await client.statuses(1)} == {200}
     await rejected.send_separately(get())
-    assert await rejected.outcomes(1) == [SERVED]
+    assert await rejected.statuses(1) == [200]
 
 
-async def test_requests_read_at_once_reach_application_up_to_capacity(
-    server: Server,
-):
+async def test_requests_read_at_once_are_served_up_to_the_capacity(server: Server):
     """Few slots are free, and hundreds of requests arrive before any of them acquires one."""
     await fill_slots(server, "initech")
-    before = len(server.requests)
     clients = [await connect(server) for _ in range(5 * CAPACITY)]
     for client in clients:
         client.writer.write(get())
-    await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
+    await eventually(lambda: len(server.requests) == 6 * CAPACITY, SECONDS)
     server.open.set()
 
-    counts = Counter([outcome for client in clients for outcome in await client.outcomes(1)])
+    counts = Counter([status for client in clients for status in await client.statuses(1)])
 
-    # A displaced request of initech frees a slot for another of acme.
-    assert set(counts) == {SERVED, REJECTED_EARLY}
-    assert len(server.requests) - before == counts[SERVED] <= CAPACITY
-    assert server.admission._pending == {}
-
-
-async def test_early_rejection_over_the_rate_has_rate_limit_headers():
-    async with serving(Rate(per_second=0.1, burst=3)) as server:
-        server.open.set()
-        client = await connect(server)
-        for _ in range(3):
-            await client.send_separately(get())
-        assert await client.outcomes(3) == [SERVED] * 3
-        await client.send_separately(get())
-        assert await client.outcomes(1) == [(429, True)]  # the first rejection by the application
-        await client.send_separately(get())
-        status, headers, _ = await client.response()
-
-    assert (status, headers["RateLimit"]) == (429, '"organization";r=0;t=1')
-    assert "Answered-By" not in headers
-    assert 8 <= int(headers["Retry-After"]) <= 10
+    # A displaced request of initech frees a queue position for another of acme.
+    assert counts.keys() == {200, 503}
+    assert 0 < counts[200] <= CAPACITY
 
 
 async def test_pipelined_request_is_answered_in_order(server: Server):
-    """While an earlier request runs, only the application rejects the next: it keeps the order."""
     client = await connect(server)
     await client.send_separately(get("/Users/first", "initech"))
     await fill_slots(server)
     await client.send_separately(get())
-    await quiescent(lambda: (len(server.requests), dict(server.admission._pending)))
     server.open.set()
 
     status, _, body = await client.response()
     assert (status, body) == (200, b"/scim/Users/first")
-    assert (await client.outcomes(1))[0][1]
+    assert await client.statuses(1) in ([200], [503])
 
 
 @pytest.mark.parametrize(
@@ -222,15 +168,13 @@ async def test_pipelined_request_is_answered_in_order(server: Server):
     ],
     ids=["a head", "last byte of a head", "a body", "a body after its head"],
 )
-async def test_request_in_parts_goes_to_parser_and_next_is_rejected_early(
-    server: Server, parts: list[bytes]
-):
+async def test_request_in_parts_is_rejected_once(server: Server, parts: list[bytes]):
     await fill_slots(server)
     client = await connect(server)
     await client.send_separately(*parts)
-    assert await client.outcomes(1) == [(503, True)]
+    assert await client.statuses(1) == [503]
     await client.send_separately(get())
-    assert await client.outcomes(1) == [REJECTED_EARLY]
+    assert await client.statuses(1) == [503]
 
 
 async def test_unread_body_is_not_mistaken_for_another_request(server: Server):
@@ -239,10 +183,10 @@ async def test_unread_body_is_not_mistaken_for_another_request(server: Server):
     client = await connect(server)
     head, _, body = post(b"x" * 10 + get()).partition(b"\r\n\r\n")
     await client.send_separately(head.replace(b"/Users/1", b"/early") + b"\r\n\r\n" + body[:10])
-    assert await client.outcomes(1) == [(404, True)]
-    await client.send_separately(body[10:], get())
-    assert await client.outcomes(1) == [REJECTED_EARLY]
-    assert server.admission._pending == {}
+    assert await client.statuses(1) == [404]
+    await client.send_separately(body[10:], get("/Users/next"))
+    assert await client.statuses(1) == [503]
+    assert server.requests[-1] == "/scim/Users/next"
 
 
 @pytest.mark.parametrize("empty", [b"\r\n", b"\r\n\r\n", b"\n"])
@@ -256,9 +200,8 @@ async def test_empty_lines_before_a_head_are_not_mistaken_for_the_head(
     beginning = empty + get("/early", extra_headers=f"Content-Length: {length}\r\n")
     # If the empty lines were mistaken for the end of the head, the body would be complete here.
     await client.send_separately(beginning + b"x" * (len(b"\r\n\r\n") + length - len(beginning)))
-    assert await client.outcomes(1) == [(404, True)]
+    assert await client.statuses(1) == [404]
     await client.send_separately(get())
-    assert server.admission._pending == {}
     with pytest.raises(TimeoutError):
         async with asyncio.timeout(0.2):
             await client.response()
@@ -277,39 +220,21 @@ async def test_requests_after_connect_are_answered_in_order(server: Server):
     assert (await client.response())[2] == b"/scim/Users/tail"
 
 
-async def test_early_rejection_resumes_after_a_slow_reader(server: Server):
-    clients = [await connect(server, unread_bytes=4_096)]
-    clients[0].writer.transport.pause_reading()
-    await clients[0].send_separately(get("/large", "initech"))
-    await pace(0.1)
-    clients[0].writer.transport.resume_reading()
-    assert (await clients[0].response())[0] == 200
-    await fill_slots(server)
-    await clients[0].send_separately(get())
-    assert await clients[0].outcomes(1) == [REJECTED_EARLY]
-
-
-async def test_bytes_of_an_earlier_request_are_not_mistaken_for_another(server: Server):
-    """The bytes that look like a request are the value of a header, as the parser reads them."""
+async def test_header_that_looks_like_a_request_is_not_one(server: Server):
     await fill_slots(server)
     client = await connect(server)
     await client.send_separately(get("/Me") + b"GET /scim/second HTTP/1.1\r\nX-Value: ", get())
-    first = await client.response()
-    second = await client.response()
 
-    assert [headers.get("Answered-By") for _, headers, _ in (first, second)] == [
-        "the application"
-    ] * 2
-    assert server.requests[-1] == "/scim/second"
-    await client.send_separately(get())
-    assert await client.outcomes(1) == [(503, True)]  # request boundaries are unknown by now
+    assert await client.statuses(2) == [503, 503]
+    assert server.requests[-2:] == ["/scim/Me", "/scim/second"]
 
 
-async def test_unread_early_rejections_do_not_accumulate(server: Server):
+async def test_unread_rejections_do_not_accumulate(server: Server):
     await fill_slots(server)
     before = set(server.connections._open)
     client = await connect(server, unread_bytes=4_096)
     client.writer.transport.pause_reading()
+    await eventually(lambda: server.connections._open - before, SECONDS)
     (watched,) = server.connections._open - before
     largest = 0
     async with asyncio.timeout(SECONDS):
@@ -321,31 +246,3 @@ async def test_unread_early_rejections_do_not_accumulate(server: Server):
 
     assert 0 < largest < 256 * 1024
     assert server.connections.aborted == 1
-
-
-async def test_connection_with_rejected_requests_is_not_idle(
-    monkeypatch: pytest.MonkeyPatch,
-):
-    monkeypatch.setattr(http_server, "KEEPALIVE_SECONDS", 1.5)
-    async with serving() as server:
-        await fill_slots(server)
-        client = await connect(server)
-        for _ in range(8):
-            await client.send_separately(get())
-            await pace(0.2)
-
-        assert await client.outcomes(8) == [REJECTED_EARLY] * 8
-
-
-async def test_pending_request_is_not_counted_after_disconnect(server: Server):
-    await fill_slots(server, "initech")
-    before = set(server.connections._open)
-    client = await connect(server)
-    await eventually(lambda: server.connections._open - before, SECONDS)
-    (watched,) = server.connections._open - before
-    protocol = watched.transport.get_protocol()
-    protocol.data_received(get())
-    assert server.admission._pending == {"acme": 1}
-    protocol.connection_lost(None)
-    assert server.admission._pending == {}
-    client.writer.close()
