@@ -101,6 +101,12 @@ def _parser() -> argparse.ArgumentParser:
         "--base-url", required=True, metavar="URL", help="the portal's URL in the user's browser"
     )
 
+    end = commands.add_parser(
+        "end-sessions", help="end all sessions and sign-in links of an organization or a user"
+    )
+    end.add_argument("organization", metavar="ORGANIZATION")
+    end.add_argument("user_name", metavar="USER_NAME", nargs="?", default="")
+
     erase = commands.add_parser(
         "erase-person", help="erase all personal data of a user, even of one deleted before"
     )

@@ -70,6 +70,22 @@ async def sign_in_link(context: CommandContext, arguments: Namespace) -> dict[st
     }
 
 
+async def end_sessions(context: CommandContext, arguments: Namespace) -> dict[str, object]:
+    """End all sessions and sign-in links of an organization, or of one user.
+
+    Refuses (InvalidField) an unknown user name.
+    """
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
+    user_id = None
+    if arguments.user_name:
+        user = await context.sessions.find(organization_id, arguments.user_name)
+        if user is None:
+            raise InvalidField("USER_NAME", "matches no user of this organization")
+        user_id = user.user_id
+    ended = await context.sessions.end_all(organization_id, user_id)
+    return {"ended": len(ended), "user_names": sorted({each.user_name for each in ended})}
+
+
 async def erase_person(context: CommandContext, arguments: Namespace) -> dict[str, object]:
     """Erase a person. Report the erased rows, the remaining mentions and the data kept for now.
 
@@ -121,6 +137,7 @@ COMMANDS: Final[
 ] = {
     "create-administrator": create_administrator,
     "sign-in-link": sign_in_link,
+    "end-sessions": end_sessions,
     "erase-person": erase_person,
     "renew-feed": renew_feed,
 }

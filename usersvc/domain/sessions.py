@@ -25,6 +25,9 @@ SESSION_LIFETIME: Final = timedelta(hours=8)
 MIN_EXTENSION: Final = timedelta(minutes=1)
 """A request extends a session only by at least this much, so that few requests write."""
 
+MAX_SESSIONS: Final = 5
+"""How many sessions a user has at a time; a further one ends the oldest."""
+
 ASSERTION_LIFETIME: Final = timedelta(hours=1)
 ASSERTION_SKEW: Final = timedelta(minutes=5)
 """How long after its expiry an assertion is still accepted, because clocks differ."""
@@ -35,6 +38,7 @@ ASSERTION_SKEW, after which the assertion is refused anyway."""
 DELETED_IDENTITY_RETENTION: Final = timedelta(days=90)
 """How long a sign-in cannot create a deleted user again."""
 
+_SESSION_ID: Final = re.compile(r"[0-9a-f]{64}")
 _OBJECT_IDENTIFIER: Final = re.compile(r"[0-9a-f]{8}(-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 
@@ -49,6 +53,31 @@ class Session:
     administrator: bool
     create_time: datetime
     expire_time: datetime
+    session_id: "SessionId"
+
+
+@dataclass(frozen=True, slots=True)
+class SessionId:
+    """Names a session within its organization: the digest of its secret, which grants nothing."""
+
+    digest: bytes
+
+    @classmethod
+    def parse(cls, text: str) -> "SessionId | None":
+        """Parse the text form; None for any text that `str` cannot produce."""
+        return cls(bytes.fromhex(text)) if _SESSION_ID.fullmatch(text) else None
+
+    def __str__(self) -> str:
+        """64 hexadecimal digits."""
+        return self.digest.hex()
+
+
+@dataclass(frozen=True, slots=True)
+class ReplacedSession:
+    """The session that a browser had before a sign-in, and that the sign-in ends."""
+
+    organization_id: UUID
+    session_id: SessionId
 
 
 @dataclass(frozen=True, slots=True)

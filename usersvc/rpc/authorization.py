@@ -44,10 +44,13 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
     },
     "cloudacademy.users.v1.SessionService": {
         "CreateSignInLink": frozenset({"operator"}),
+        "GetSignInLink": _GATEWAY,
         "SignInWithLink": _GATEWAY,
         "SignInWithAssertion": _GATEWAY,
         "GetSession": _GATEWAY,
         "EndSession": _GATEWAY,
+        "ListSessions": _OPERATED,
+        "EndSessions": _OPERATED,
     },
     "cloudacademy.users.v1.ActivityService": {
         "RecordRefusals": _GATEWAY,

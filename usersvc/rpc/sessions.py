@@ -6,12 +6,18 @@ import grpc
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 
 from chassis.clock import Clock
-from chassis.errors import Refusal
+from chassis.errors import InvalidField, Refusal
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import SESSION_ENDED, SIGN_IN_LINK_INVALID
 from usersvc.domain.session_token import RandomBytes
-from usersvc.rpc.convert.session import from_session, to_assertion
+from usersvc.rpc.convert.listing import DEFAULT_PAGE_SIZE, MAX_PAGE_SIZE, not_negative
+from usersvc.rpc.convert.session import (
+    from_session,
+    to_assertion,
+    to_replaced_session,
+    to_session_id,
+)
 from usersvc.rpc.convert.user import from_time, to_origin
 from usersvc.store.sessions import SessionStore
 
@@ -38,6 +44,20 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
             token=link.text, expire_time=from_time(expire_time)
         )
 
+    async def GetSignInLink(  # noqa: N802
+        self, request: sessions_pb2.GetSignInLinkRequest, context: Context
+    ) -> sessions_pb2.GetSignInLinkResponse:
+        """Return the user that a sign-in link signs in."""
+        link = session_token.parse(request.token)
+        user = None if link is None else await self._store.find_by_link(link, self._clock())
+        if user is None:
+            raise Refusal(SIGN_IN_LINK_INVALID)
+        return sessions_pb2.GetSignInLinkResponse(
+            organization_id=str(user.organization_id),
+            user_id=str(user.user_id),
+            user_name=user.profile.user_name,
+        )
+
     async def SignInWithLink(  # noqa: N802
         self, request: sessions_pb2.SignInWithLinkRequest, context: Context
     ) -> sessions_pb2.SignInWithLinkResponse:
@@ -46,7 +66,9 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         if link is None:
             raise Refusal(SIGN_IN_LINK_INVALID)
         token = session_token.generate(link.organization_id, self._random_bytes)
-        session = await self._store.sign_in_with_link(link, token, self._clock())
+        session = await self._store.sign_in_with_link(
+            link, token, self._clock(), to_replaced_session(request)
+        )
         return sessions_pb2.SignInWithLinkResponse(
             session=from_session(session), session_token=token.text
         )
@@ -65,6 +87,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
             now,
             to_origin(context),
             create_missing=request.create_missing,
+            replaced=to_replaced_session(request),
         )
         return sessions_pb2.SignInWithAssertionResponse(
             session=from_session(signed_in.session),
@@ -90,3 +113,35 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         if token is not None:
             await self._store.end(token)
         return sessions_pb2.EndSessionResponse()
+
+    async def ListSessions(  # noqa: N802
+        self, request: sessions_pb2.ListSessionsRequest, context: Context
+    ) -> sessions_pb2.ListSessionsResponse:
+        """List the current sessions of an organization or of a user."""
+        organization_id = read_uuid("organization_id", request.organization_id)
+        user_id = read_uuid("user_id", request.user_id) if request.user_id else None
+        size = not_negative("page_size", request.page_size) or DEFAULT_PAGE_SIZE
+        size = min(size, MAX_PAGE_SIZE)
+        found = await self._store.list_current(organization_id, user_id, self._clock(), size + 1)
+        return sessions_pb2.ListSessionsResponse(
+            sessions=[from_session(session) for session in found[:size]],
+            truncated=len(found) > size,
+        )
+
+    async def EndSessions(  # noqa: N802
+        self, request: sessions_pb2.EndSessionsRequest, context: Context
+    ) -> sessions_pb2.EndSessionsResponse:
+        """End one session, all of a user, or all of an organization."""
+        organization_id = read_uuid("organization_id", request.organization_id)
+        match request.WhichOneof("of"):
+            case "session_id":
+                session_id = to_session_id(request.session_id)
+                ended = await self._store.end_one(organization_id, session_id, self._clock())
+            case "user_id":
+                user_id = read_uuid("user_id", request.user_id)
+                ended = await self._store.end_all(organization_id, user_id)
+            case "all" if request.all:
+                ended = await self._store.end_all(organization_id, None)
+            case _:
+                raise InvalidField("of", "must be set")
+        return sessions_pb2.EndSessionsResponse(sessions=[from_session(each) for each in ended])

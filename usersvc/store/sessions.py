@@ -25,7 +25,7 @@ from usersvc.domain.errors import (
     USER_NOT_FOUND,
 )
 from usersvc.domain.session_token import Token
-from usersvc.domain.sessions import Assertion, Identity, Session
+from usersvc.domain.sessions import Assertion, Identity, ReplacedSession, Session, SessionId
 from usersvc.domain.users import Profile, User
 from usersvc.store import identities
 from usersvc.store import users as user_store
@@ -85,8 +85,21 @@ class SessionStore:
             )  # fmt: skip
         return expire_time
 
-    async def sign_in_with_link(self, link: Token, token: Token, now: datetime) -> Session:
-        """Start a session and delete the link. Refuses SIGN_IN_LINK_INVALID and USER_INACTIVE."""
+    async def find_by_link(self, link: Token, now: datetime) -> User | None:
+        """Find the user of a valid sign-in link."""
+        async with self._database.connection() as db:
+            row = await db.fetchrow(
+                _SELECT_USER_OF_LINK, link.organization_id, link.secret_digest, now
+            )
+        return None if row is None else user_rows.user(row)
+
+    async def sign_in_with_link(
+        self, link: Token, token: Token, now: datetime, replaced: ReplacedSession | None
+    ) -> Session:
+        """Start a session, delete the link, and end the replaced session.
+
+        Refuses SIGN_IN_LINK_INVALID and USER_INACTIVE.
+        """
         async with self._database.transaction() as db:
             row = await db.fetchrow(
                 _LOCK_USER_OF_LINK,
@@ -106,7 +119,9 @@ class SessionStore:
             )  # fmt: skip
             if used is None:  # another request used the link while this one waited for the user
                 raise Refusal(SIGN_IN_LINK_INVALID)
-            return await _create_session(db, token, user.user_id, now)
+            session = await _create_session(db, token, user.user_id, now)
+            await _end_replaced(db, replaced)
+            return session
 
     async def sign_in_with_assertion(
         self,
@@ -116,18 +131,21 @@ class SessionStore:
         origin: Origin,
         *,
         create_missing: bool,
+        replaced: ReplacedSession | None,
     ) -> SignInResult:
         """Create a session for the identity of an assertion; link or create the user.
 
-        The assertion is used up even if the sign-in is refused. Refuses ASSERTION_REPLAYED, the
-        refusals of the linking rule, and after repeated conflicts with other transactions
-        USER_NAME_TAKEN and SIGN_IN_CONFLICT.
+        The replaced session ends. The assertion is used up even if the sign-in is refused. Refuses
+        ASSERTION_REPLAYED, the refusals of the linking rule, and after repeated conflicts with
+        other transactions USER_NAME_TAKEN and SIGN_IN_CONFLICT.
         """
         async with self._database.transaction() as db:
             await _accept_assertion(db, assertion)
             outcome = await _sign_in_with_retries(
                 db, assertion.identity, token, now, origin, create_missing=create_missing
             )
+            if isinstance(outcome, SignInResult):
+                await _end_replaced(db, replaced)
         self._notifier.notify()
         if isinstance(outcome, Refusal):
             raise outcome
@@ -151,10 +169,41 @@ class SessionStore:
     async def end(self, token: Token) -> None:
         """End a session. No effect if it has already ended."""
         async with self._database.writer() as db:
-            await db.execute(
-                "DELETE FROM sessions WHERE organization_id = $1 AND secret_digest = $2",
-                token.organization_id, token.secret_digest,
+            await db.execute(_END, token.organization_id, token.secret_digest)
+
+    async def list_current(
+        self, organization_id: UUID, user_id: UUID | None, now: datetime, limit: int
+    ) -> list[Session]:
+        """The current sessions of an organization or of one user, newest first."""
+        async with self._database.connection() as db:
+            rows = await db.fetch(
+                _LIST_OF_USER if user_id else _LIST,
+                organization_id, now, limit, users.ADMINISTRATOR, *([user_id] if user_id else []),
             )  # fmt: skip
+        return [_session(row) for row in rows]
+
+    async def end_one(
+        self, organization_id: UUID, session_id: SessionId, now: datetime
+    ) -> list[Session]:
+        """End a session. Returns it, or nothing if it has already ended."""
+        async with self._database.writer() as db:
+            row = await db.fetchrow(
+                _END_ONE, organization_id, session_id.digest, now, users.ADMINISTRATOR
+            )
+        return [] if row is None else [_session(row)]
+
+    async def end_all(self, organization_id: UUID, user_id: UUID | None) -> list[Session]:
+        """End all sessions and sign-in links of an organization, or of one of its users."""
+        of_user = [user_id] if user_id else []
+        async with self._database.transaction() as db:
+            await db.execute(
+                _DELETE_LINKS_OF_USER if user_id else _DELETE_LINKS, organization_id, *of_user
+            )
+            rows = await db.fetch(
+                _END_ALL_OF_USER if user_id else _END_ALL,
+                organization_id, users.ADMINISTRATOR, *of_user,
+            )  # fmt: skip
+        return [_session(row) for row in rows]
 
     async def make_administrator(
         self, organization_id: UUID, profile: Profile, now: datetime, origin: Origin
@@ -288,10 +337,16 @@ async def _lock_user(db: asyncpg.Connection, organization_id: UUID, user_id: UUI
     return None if row is None else user_rows.user(row)
 
 
+async def _end_replaced(db: asyncpg.Connection, replaced: ReplacedSession | None) -> None:
+    if replaced is not None:
+        await db.execute(_END, replaced.organization_id, replaced.session_id.digest)
+
+
 async def _create_session(
     db: asyncpg.Connection, token: Token, user_id: UUID, now: datetime
 ) -> Session:
-    """Start the session of a user that is locked and active."""
+    """Start the session of a user that is locked and active; end those beyond MAX_SESSIONS."""
+    await db.execute(_END_OLDEST, token.organization_id, user_id, sessions.MAX_SESSIONS - 1)
     row = await db.fetchrow(
         _CREATE_SESSION,
         token.organization_id, token.secret_digest, user_id, now, now + sessions.IDLE_TIMEOUT,
@@ -303,12 +358,13 @@ async def _create_session(
 def _session(row: Row) -> Session:
     (
         organization_id, user_id, user_name, display_name, given_name, family_name, administrator,
-        create_time, expire_time,
+        create_time, expire_time, digest,
     ) = row  # fmt: skip
     name = sessions.display_name_of(display_name, given_name, family_name, user_name)
     return Session(
-        organization_id, user_id, user_name, name, administrator, create_time, expire_time
-    )
+        organization_id, user_id, user_name, name, administrator, create_time, expire_time,
+        SessionId(digest),
+    )  # fmt: skip
 
 
 # --- statements -------------------------------------------------------------------------
@@ -317,15 +373,15 @@ _LOCK_USER: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2 FOR NO KEY UPDATE
 """  # noqa: S608
 
-_LOCK_USER_OF_LINK: Final = f"""
+_SELECT_USER_OF_LINK: Final = f"""
     SELECT {COLUMNS}
       FROM users
      WHERE organization_id = $1
        AND user_id = (SELECT user_id
                         FROM sign_in_links
                        WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3)
-       FOR NO KEY UPDATE
 """  # noqa: S608
+_LOCK_USER_OF_LINK: Final = f"{_SELECT_USER_OF_LINK} FOR NO KEY UPDATE"
 
 _SELECT_SAME_NAME: Final = f"""
     SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND fold(user_name) = fold($2)
@@ -347,7 +403,7 @@ _CREATE_SESSION: Final = """
     )
     SELECT organization_id, user_id, user_name, coalesce(display_name, ''),
            coalesce(given_name, ''), coalesce(family_name, ''), has_role(roles, $7),
-           created.create_time, expire_time
+           created.create_time, expire_time, $2::bytea
       FROM users, created
      WHERE organization_id = $1 AND user_id = $3
 """
@@ -369,9 +425,69 @@ _USE: Final = """
         RETURNING expire_time
     )
     SELECT organization_id, user_id, user_name, display_name, given_name, family_name,
-           administrator, create_time, coalesce(extended.expire_time, found.expire_time)
+           administrator, create_time, coalesce(extended.expire_time, found.expire_time), $2::bytea
       FROM found LEFT JOIN extended ON true
 """
+
+_END: Final = "DELETE FROM sessions WHERE organization_id = $1 AND secret_digest = $2"
+
+# The user is locked, so no other sign-in of the user creates a session meanwhile.
+_END_OLDEST: Final = """
+    DELETE FROM sessions
+     USING (SELECT secret_digest
+              FROM (SELECT secret_digest, create_time
+                      FROM sessions
+                     WHERE organization_id = $1 AND user_id = $2
+                    OFFSET 0) AS of_user
+             ORDER BY create_time DESC, secret_digest
+            OFFSET $3) AS oldest
+     WHERE organization_id = $1 AND sessions.secret_digest = oldest.secret_digest
+"""
+
+_SESSION_COLUMNS: Final = """
+    organization_id, user_id, user_name, coalesce(display_name, ''), coalesce(given_name, ''),
+    coalesce(family_name, ''), has_role(roles, {role}), session.create_time, expire_time,
+    secret_digest
+"""
+
+_LIST: Final = f"""
+    SELECT {_SESSION_COLUMNS.format(role="$4")}
+      FROM sessions AS session
+     CROSS JOIN LATERAL (SELECT user_name, display_name, given_name, family_name, roles
+                           FROM users
+                          WHERE organization_id = $1 AND user_id = session.user_id AND active
+                         OFFSET 0) AS signed_in
+     WHERE organization_id = $1 AND expire_time > $2
+     ORDER BY session.create_time DESC, secret_digest
+     LIMIT $3
+"""  # noqa: S608
+_LIST_OF_USER: Final = _LIST.replace("expire_time > $2", "expire_time > $2 AND user_id = $5")
+
+_END_ONE: Final = f"""
+    WITH session AS (
+        DELETE FROM sessions
+         WHERE organization_id = $1 AND secret_digest = $2 AND expire_time > $3
+        RETURNING organization_id, user_id, create_time, expire_time, secret_digest
+    )
+    SELECT {_SESSION_COLUMNS.format(role="$4")}
+      FROM session
+      JOIN users USING (organization_id, user_id)
+"""  # noqa: S608
+
+_END_ALL: Final = f"""
+    WITH session AS (
+        DELETE FROM sessions
+         WHERE organization_id = $1
+        RETURNING organization_id, user_id, create_time, expire_time, secret_digest
+    )
+    SELECT {_SESSION_COLUMNS.format(role="$2")}
+      FROM session
+      JOIN users USING (organization_id, user_id)
+"""  # noqa: S608
+_END_ALL_OF_USER: Final = _END_ALL.replace("= $1\n", "= $1 AND user_id = $3\n", 1)
+
+_DELETE_LINKS: Final = "DELETE FROM sign_in_links WHERE organization_id = $1"
+_DELETE_LINKS_OF_USER: Final = f"{_DELETE_LINKS} AND user_id = $2"
 
 # SKIP LOCKED: replicas that run this at the same time delete different rows.
 _DELETE_EXPIRED_SESSIONS: Final = """

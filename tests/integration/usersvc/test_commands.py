@@ -15,12 +15,15 @@ from tests.support.usersvc.change_calls import watch_changes
 from tests.support.usersvc.commands import run_json
 from tests.support.usersvc.process import running_process
 from tests.support.usersvc.session_calls import (
+    create_link,
     end_session,
     follow_link,
     get_session,
+    link_invalid,
     session_ended,
     sign_in_unknown,
     sign_in_with_assertion,
+    sign_in_with_link,
 )
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, get, list_users, refused, update
 
@@ -43,6 +46,25 @@ async def test_create_administrator_creates_user_who_gets_a_sign_in_link(run, us
     form = r"https://x\.test/login/link#[\w-]{22}\.[\w-]{43}"
     assert re.fullmatch(form, link["link"])
     assert re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\+00:00", link["expire_time"])
+
+
+async def test_end_sessions_ends_those_of_a_user_and_then_all(run, users, sessions):
+    for name in ("ann", "bob"):
+        await create(users, name)
+    people = {user.user_name: user.id for user in (await list_users(users)).users}
+    tokens = {name: await sign_in_with_link(sessions, people[name]) for name in people}
+    link = await create_link(sessions, people["ann"])
+
+    assert await run_json(run, "end-sessions", ACME, "ANN") == {"ended": 1, "user_names": ["ann"]}
+    with session_ended():
+        await get_session(sessions, tokens["ann"])
+    with link_invalid():
+        await follow_link(sessions, link)
+    assert (await get_session(sessions, tokens["bob"])).user_id == people["bob"]
+    assert await run_json(run, "end-sessions", GLOBEX) == {"ended": 0, "user_names": []}
+    assert await run_json(run, "end-sessions", ACME) == {"ended": 1, "user_names": ["bob"]}
+    with session_ended():
+        await get_session(sessions, tokens["bob"])
 
 
 async def test_create_administrator_twice_changes_nothing(run, users):

@@ -453,6 +453,7 @@ LOG_CASES: Final = (
 SESSION_CASES: Final = (
     Case("sessions._LOCK_USER", user(11), 10),
     Case("sessions._LOCK_USER_OF_LINK", lambda o: (o.id, digest_of(o.user_id(11)), NOW), 15),
+    Case("sessions._SELECT_USER_OF_LINK", lambda o: (o.id, digest_of(o.user_id(11)), NOW), 15),
     Case("sessions._SELECT_SAME_NAME", lambda o: (o.id, o.user_name(9)), 10),
     Case("sessions._LOCK_SAME_NAME", lambda o: (o.id, o.user_name(9), "Administrator"), 10),
     Case(
@@ -469,7 +470,13 @@ SESSION_CASES: Final = (
     ),
     Case("sessions.SessionStore.create_link", lambda o: (o.id, b"new", o.user_id(9), LATER), 25),
     Case("sessions.SessionStore.sign_in_with_link", lambda o: (o.id, digest_of(o.user_id(11))), 10),
-    Case("sessions.SessionStore.end", lambda o: (o.id, digest_of(o.user_id(11))), 10),
+    Case("sessions._END", lambda o: (o.id, digest_of(o.user_id(11))), 10),
+    Case("sessions._END_OLDEST", lambda o: (o.id, o.user_id(11), 4), 10),
+    Case("sessions._LIST", lambda o: (o.id, NOW, 10, "Administrator"), 100),
+    Case("sessions._LIST_OF_USER", lambda o: (o.id, NOW, 10, "Administrator", o.user_id(11)), 20),
+    Case("sessions._END_ONE", lambda o: (o.id, digest_of(o.user_id(11)), NOW, "Administrator"), 20),
+    Case("sessions._END_ALL_OF_USER", lambda o: (o.id, "Administrator", o.user_id(11)), 20),
+    Case("sessions._DELETE_LINKS_OF_USER", lambda o: (o.id, o.user_id(11)), 10),
     Case("sessions._accept_assertion", lambda o: (o.id, b"new", LATER), 20),
 )  # fmt: skip
 
@@ -556,6 +563,8 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "lookups._by_keys": _PART,
     "schemas._announce_change": _NO_ROWS,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",
+    "sessions._END_ALL": "reads all sessions of the organization, which it ends",
+    "sessions._DELETE_LINKS": "reads all sign-in links of the organization, which it deletes",
     "sessions._DELETE_EXPIRED_SESSIONS": _RETENTION,
     "sessions._DELETE_EXPIRED_LINKS": _RETENTION,
     "sessions._DELETE_EXPIRED_ASSERTIONS": _RETENTION,

@@ -7,7 +7,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from usersvc.domain.sessions import Assertion, Identity, Session
+from usersvc.domain.sessions import Assertion, Identity, ReplacedSession, Session, SessionId
 from usersvc.rpc.convert.user import from_time
 
 
@@ -40,4 +40,24 @@ def from_session(session: Session) -> sessions_pb2.Session:
         administrator=session.administrator,
         create_time=from_time(session.create_time),
         expire_time=from_time(session.expire_time),
+        session_id=str(session.session_id),
     )
+
+
+def to_session_id(text: str) -> SessionId:
+    """The id of a session. Refuses InvalidField."""
+    session_id = SessionId.parse(text)
+    if session_id is None:
+        raise InvalidField("session_id", "is not the id of a session")
+    return session_id
+
+
+def to_replaced_session(
+    request: sessions_pb2.SignInWithLinkRequest | sessions_pb2.SignInWithAssertionRequest,
+) -> ReplacedSession | None:
+    """The session that a sign-in replaces, if any. Refuses InvalidField."""
+    if not request.HasField("replaced_session"):
+        return None
+    replaced = request.replaced_session
+    organization_id = read_uuid("replaced_session.organization_id", replaced.organization_id)
+    return ReplacedSession(organization_id, to_session_id(replaced.session_id))

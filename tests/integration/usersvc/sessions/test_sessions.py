@@ -39,6 +39,7 @@ from tests.support.usersvc.user_calls import (
 )
 from usersvc.background import retention
 from usersvc.domain import session_token
+from usersvc.domain.sessions import MAX_SESSIONS
 from usersvc.store import sessions as session_store
 from usersvc.store.sessions import SessionStore
 
@@ -58,6 +59,7 @@ async def test_link_starts_a_session_of_its_user(sessions, users, clock):
         administrator=True,
         create_time=timestamp(clock.now),
         expire_time=timestamp(clock.now + timedelta(minutes=30)),
+        session_id=response.session.session_id,
     )
     assert await get_session(sessions, response.session_token) == response.session
 
@@ -356,3 +358,102 @@ async def test_retention_pass_deletes_a_limited_number(
         await create_link(sessions, ann.id)
     assert await delete_expired(hours=1) == [0, 1, 0]
     assert await delete_expired() == [0, 0, 0]
+
+
+async def test_session_beyond_the_maximum_ends_the_oldest(sessions, users, clock):
+    ann, bob = await create(users, "ann"), await create(users, "bob")
+    other = await sign_in_with_link(sessions, bob.id)
+    tokens = []
+    for _ in range(MAX_SESSIONS + 2):
+        clock.advance(seconds=1)
+        tokens.append(await sign_in_with_link(sessions, ann.id))
+
+    for token in tokens[:2]:
+        with session_ended():
+            await get_session(sessions, token)
+    for token in (*tokens[2:], other):
+        await get_session(sessions, token)
+
+
+async def test_concurrent_sign_ins_leave_the_maximum_number_of_sessions(sessions, users):
+    ann = await create(users, "ann")
+    links = [await create_link(sessions, ann.id) for _ in range(3 * MAX_SESSIONS)]
+    await asyncio.gather(*(follow_link(sessions, link) for link in links))
+
+    listed = await sessions.ListSessions(pb.ListSessionsRequest(organization_id=ACME))
+    assert len(listed.sessions) == MAX_SESSIONS
+
+
+async def test_sessions_are_listed_newest_first_within_the_organization(sessions, users, clock):
+    ann, bob = await create(users, "ann"), await create(users, "bob", roles=ADMINISTRATOR)
+    await sign_in_with_link(sessions, (await create(users, "eve", GLOBEX)).id, GLOBEX)
+    for user in (ann, bob, ann):
+        clock.advance(seconds=1)
+        await sign_in_with_link(sessions, user.id)
+
+    of_all = await sessions.ListSessions(pb.ListSessionsRequest(organization_id=ACME))
+    of_ann = await sessions.ListSessions(
+        pb.ListSessionsRequest(organization_id=ACME, user_id=ann.id, page_size=1)
+    )
+    clock.advance(hours=9)
+    later = await sessions.ListSessions(pb.ListSessionsRequest(organization_id=ACME))
+
+    assert [each.user_name for each in of_all.sessions] == ["ann", "bob", "ann"]
+    assert [each.administrator for each in of_all.sessions] == [False, True, False]
+    assert list(of_ann.sessions) == [of_all.sessions[0]]
+    assert (of_all.truncated, of_ann.truncated, len(later.sessions)) == (False, True, 0)
+
+
+async def test_one_session_is_ended_by_its_id_in_its_organization_only(sessions, users):
+    ann = await create(users, "ann")
+    one, other = [await sign_in_with_link(sessions, ann.id) for _ in range(2)]
+    session_id = (await get_session(sessions, one)).session_id
+
+    foreign = await sessions.EndSessions(
+        pb.EndSessionsRequest(organization_id=GLOBEX, session_id=session_id)
+    )
+    assert not foreign.sessions
+    await get_session(sessions, one)
+    request = pb.EndSessionsRequest(organization_id=ACME, session_id=session_id)
+    ended = [await sessions.EndSessions(request) for _ in range(2)]
+    assert [[each.user_id for each in response.sessions] for response in ended] == [[ann.id], []]
+    with session_ended():
+        await get_session(sessions, one)
+    await get_session(sessions, other)
+
+
+@pytest.mark.parametrize(
+    ("of", "field"),
+    [({}, "of"), ({"all": False}, "of"), ({"session_id": "AB"}, "session_id")],
+    ids=["nothing", "not all", "a malformed id"],
+)
+async def test_end_sessions_without_a_target_is_refused(sessions, of, field):
+    with invalid_field(field):
+        await sessions.EndSessions(pb.EndSessionsRequest(organization_id=ACME, **of))
+
+
+async def test_sign_in_ends_the_session_that_it_replaces(sessions, users, clock):
+    ann = await create(users, "ann")
+    eve = await create(users, "eve", GLOBEX, external_id="oid-eve")
+    before = await sign_in_with_link(sessions, ann.id)
+    replaced = pb.ReplacedSession(
+        organization_id=ACME, session_id=(await get_session(sessions, before)).session_id
+    )
+    link = await create_link(sessions, eve.id, GLOBEX)
+    with link_invalid():
+        await sessions.SignInWithLink(
+            pb.SignInWithLinkRequest(token=link[:-4] + "AAAA", replaced_session=replaced)
+        )
+    await get_session(sessions, before)  # a refused sign-in ends nothing
+
+    await sessions.SignInWithLink(pb.SignInWithLinkRequest(token=link, replaced_session=replaced))
+    with session_ended():
+        await get_session(sessions, before)
+
+    again = await sign_in_with_link(sessions, ann.id)
+    replaced.session_id = (await get_session(sessions, again)).session_id
+    await sign_in_with_assertion(
+        sessions, clock.now, "oid-eve", organization_id=GLOBEX, replaced_session=replaced
+    )
+    with session_ended():
+        await get_session(sessions, again)
