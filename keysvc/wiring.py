@@ -120,7 +120,7 @@ def _add_services(server: Server, database: Database, region: Region, clock: Clo
     sso_pb2_grpc.add_SsoServiceServicer_to_server(sso, server.grpc)
     peers = PeerServicer(NAME, region, clock)
     peers_pb2_grpc.add_PeerServiceServicer_to_server(peers, server.grpc)
-    audit = AuditServicer(AuditStore(database))
+    audit = AuditServicer(AuditStore(database), clock)
     audit_pb2_grpc.add_AuditServiceServicer_to_server(audit, server.grpc)
 
 

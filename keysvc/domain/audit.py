@@ -27,6 +27,23 @@ class Action(StrEnum):
     SSO_TESTED = "sso_tested"
     SSO_ACTIVATED = "sso_activated"
     SSO_DEACTIVATED = "sso_deactivated"
+    SIGNED_IN = "signed_in"
+    SIGNED_IN_WITH_LINK = "signed_in_with_link"
+    SIGNED_OUT = "signed_out"
+    SESSIONS_ENDED = "sessions_ended"
+    LOG_EXPORTED = "log_exported"
+
+
+REPORTED_ACTIONS: Final = frozenset(
+    {
+        Action.SIGNED_IN,
+        Action.SIGNED_IN_WITH_LINK,
+        Action.SIGNED_OUT,
+        Action.SESSIONS_ENDED,
+        Action.LOG_EXPORTED,
+    }
+)
+"""The actions that others perform and report. This service records its own by itself."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +75,7 @@ class AuditEvent:
     action: Action
     key_id: UUID | None = None
     fields: Sequence[str] = ()
+    user_id: UUID | None = None
 
 
 def operator(name: str) -> Actor:

@@ -46,6 +46,7 @@ class SsoConnection:
     test_time: datetime | None
     update_time: datetime
     setup: SsoSetup
+    organization_name: str = ""
 
     @property
     def etag(self) -> str:

@@ -29,6 +29,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
     },
     "cloudacademy.peers.v1.PeerService": {"ComparePeer": _GATEWAY},
     "cloudacademy.keys.v1.AuditService": {
+        "RecordAuditEvent": _GATEWAY_AND_OPERATOR,
         "ListAuditEvents": _GATEWAY_AND_OPERATOR,
     },
     "cloudacademy.keys.v1.SsoService": {

@@ -11,7 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.database import notifications
 from chassis.errors import InvalidField
-from keysvc.domain.audit import Actor, AuditEvent
+from keysvc.domain.audit import Action, Actor, AuditEvent
 from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
 from keysvc.domain.pages import Position
@@ -60,6 +60,21 @@ def read_actor(message: audit_pb2.Actor, author: str = "") -> Actor:
     if message == audit_pb2.Actor():
         return Actor(author, author)
     return Actor(message.id, message.display_name, read_address("actor.address", message.address))
+
+
+_ACTIONS: Final = {
+    number: Action[name.removeprefix("ACTION_")]
+    for name, number in audit_pb2.AuditEvent.Action.items()
+    if number
+}
+
+
+def read_action(field: str, value: int) -> Action:
+    """The action with this number. Refuses InvalidField."""
+    try:
+        return _ACTIONS[value]
+    except KeyError:
+        raise InvalidField(field, "is not an action") from None
 
 
 def cut_page(
@@ -121,6 +136,7 @@ def audit_event_message(event: AuditEvent) -> audit_pb2.AuditEvent:
         action=f"ACTION_{event.action.name}",
         key_id=str(event.key_id or ""),
         fields=event.fields,
+        user_id=str(event.user_id or ""),
     )
 
 

@@ -91,7 +91,8 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
             case _:
                 raise InvalidField("of", "must be set")
         return sso_pb2.FindSsoConnectionResponse(
-            connection=convert.sso_connection_message(connection)
+            connection=convert.sso_connection_message(connection),
+            organization_display_name=connection.organization_name,
         )
 
     async def _find_by_organization(self, text: str) -> SsoConnection:

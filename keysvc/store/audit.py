@@ -13,30 +13,55 @@ from keysvc.store.common import check_organization
 
 
 class AuditStore:
-    """Reads the audit trail. The stores that change something write it (`record_action`)."""
+    """Reads the audit trail, and records actions that others report.
+
+    The stores that change something write it in their own transactions (`record_action`).
+    """
 
     def __init__(self, database: Database) -> None:
         self._database = database
 
     async def list_before(
-        self, organization_id: UUID, position: Position, limit: int
+        self,
+        organization_id: UUID,
+        position: Position,
+        limit: int,
+        actions: Sequence[Action] = (),
     ) -> list[AuditEvent]:
-        """List events before a position, newest first. Refuses ORGANIZATION_NOT_FOUND."""
+        """List events before a position, newest first; of all actions if none is given.
+
+        Refuses ORGANIZATION_NOT_FOUND.
+        """
         async with self._database.connection() as db:
             rows = await db.fetch(
                 """
                 SELECT organization_id, event_id, create_time, actor_id, actor_display_name,
-                       actor_address, action, key_id, fields
+                       actor_address, action, key_id, fields, user_id
                   FROM audit_events
                  WHERE organization_id = $1 AND (create_time, event_id) < ($2, $3)
+                   AND (cardinality($5::text[]) = 0 OR action = ANY($5))
                  ORDER BY create_time DESC, event_id DESC
                  LIMIT $4
                 """,
                 *(organization_id, position.create_time, position.element_id, limit),
+                [action.value for action in actions],
             )
             if not rows:
                 await check_organization(db, organization_id)
         return [_event(row) for row in rows]
+
+    async def record(
+        self,
+        organization_id: UUID,
+        action: Action,
+        actor: Actor,
+        now: datetime,
+        user_id: UUID | None,
+    ) -> None:
+        """Record a reported action. Refuses ORGANIZATION_NOT_FOUND."""
+        async with self._database.transaction() as db:
+            await check_organization(db, organization_id)
+            await record_action(db, organization_id, action, actor, now, user_id=user_id)
 
 
 async def record_action(
@@ -48,16 +73,17 @@ async def record_action(
     *,
     key_id: UUID | None = None,
     fields: Sequence[str] = (),
+    user_id: UUID | None = None,
 ) -> None:
     """Record an action, in the transaction that makes the change."""
     await db.execute(
         """
         INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
-                                  actor_address, action, key_id, fields)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+                                  actor_address, action, key_id, fields, user_id)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
         """,
         *(organization_id, now, actor.actor_id, actor.display_name),
-        *(actor.address, action.value, key_id, fields),
+        *(actor.address, action.value, key_id, fields, user_id),
     )
 
 
@@ -70,4 +96,5 @@ def _event(row: asyncpg.Record) -> AuditEvent:
         Action(row["action"]),
         row["key_id"],
         tuple(row["fields"]),
+        row["user_id"],
     )

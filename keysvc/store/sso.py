@@ -138,6 +138,7 @@ async def _select(db: asyncpg.Connection, organization_id: UUID) -> SsoConnectio
             row["create_missing_users"],
             tuple(row["domains"]),
         ),
+        organization_name=row["display_name"],
     )
 
 
@@ -176,7 +177,8 @@ _SELECT: Final = """
            ARRAY(SELECT domain
                    FROM sso_domains
                   WHERE organization_id = $1
-                  ORDER BY domain) AS domains
+                  ORDER BY domain) AS domains,
+           display_name
       FROM organization
       LEFT JOIN sso_connections USING (organization_id)
      WHERE organization_id = $1

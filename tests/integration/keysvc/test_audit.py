@@ -192,3 +192,60 @@ async def test_request_with_an_invalid_actor_is_refused_without_effect(
         await keysvc.keys.GenerateKey(pb.GenerateKeyRequest(organization_id=acme, actor=actor))
 
     assert await keysvc.list(acme) == []
+
+
+async def test_reported_actions_are_recorded_and_listed_by_kind(keysvc: Replica):
+    acme, globex = await keysvc.create(), await keysvc.create()
+    user_id = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
+    for action, target in ((Event.ACTION_SIGNED_IN, ""), (Event.ACTION_SESSIONS_ENDED, user_id)):
+        request = audit_pb2.RecordAuditEventRequest(
+            organization_id=acme, actor=ANN, action=action, user_id=target
+        )
+        await keysvc.audit.RecordAuditEvent(request)
+
+    async def listed(organization_id: str, *kinds: Event.Action) -> list[tuple[str, str]]:
+        request = audit_pb2.ListAuditEventsRequest(organization_id=organization_id, actions=kinds)
+        events = (await keysvc.audit.ListAuditEvents(request)).events
+        return [
+            (Event.Action.Name(event.action).removeprefix("ACTION_"), event.user_id)
+            for event in events
+        ]
+
+    assert (await listed(acme))[:2] == [("SESSIONS_ENDED", user_id), ("SIGNED_IN", "")]
+    assert await listed(acme, Event.ACTION_SIGNED_IN) == [("SIGNED_IN", "")]
+    assert await listed(acme, Event.ACTION_LOG_EXPORTED) == []
+    assert await listed(globex, Event.ACTION_SIGNED_IN, Event.ACTION_SESSIONS_ENDED) == []
+
+
+async def test_page_token_of_other_actions_is_refused(keysvc: Replica):
+    acme = await keysvc.create()
+    for _ in range(3):
+        await keysvc.deactivate(acme)
+        await keysvc.activate(acme)
+    request = audit_pb2.ListAuditEventsRequest(organization_id=acme, page_size=2)
+    request.page_token = (await keysvc.audit.ListAuditEvents(request)).next_page_token
+    request.actions.append(Event.ACTION_INTEGRATION_ACTIVATED)
+    with refused("INVALID_PAGE_TOKEN"):
+        await keysvc.audit.ListAuditEvents(request)
+
+
+@pytest.mark.parametrize(
+    ("changes", "field"),
+    [
+        ({"action": Event.ACTION_KEY_GENERATED}, "action"),
+        ({"action": Event.ACTION_UNSPECIFIED}, "action"),
+        ({"action": 99}, "action"),
+        ({"actor": audit_pb2.Actor()}, "actor.id"),
+        ({"user_id": "ann"}, "user_id"),
+    ],
+)
+async def test_invalid_report_is_refused_and_not_recorded(
+    keysvc: Replica, changes: dict[str, object], field: str
+):
+    acme = await keysvc.create()
+    before = await keysvc.audit_events(acme)
+    values = {"organization_id": acme, "actor": ANN, "action": Event.ACTION_SIGNED_IN} | changes
+    with refused("INVALID_FIELD") as refusal:
+        await keysvc.audit.RecordAuditEvent(audit_pb2.RecordAuditEventRequest(**values))
+    assert refusal().metadata["field"] == field
+    assert await keysvc.audit_events(acme) == before

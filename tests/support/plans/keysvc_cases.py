@@ -19,8 +19,17 @@ _NEW_ORGANIZATION: Final = """
 """
 
 CASES: Final = (
-    Case("audit.AuditStore.list_before", lambda o: (o.id, NOW, FIRST, 50), 10),
-    Case("audit.record_action", lambda o: (o.id, NOW, "a", "A", "", "key_revoked", None, []), 20),
+    Case("audit.AuditStore.list_before", lambda o: (o.id, NOW, FIRST, 50, []), 10),
+    Case(
+        "audit.AuditStore.list_before",
+        lambda o: (o.id, NOW, FIRST, 50, ["key_revoked", "key_generated"]),
+        10,
+    ),
+    Case(
+        "audit.record_action",
+        lambda o: (o.id, NOW, "a", "A", "", "key_revoked", None, [], None),
+        20,
+    ),
     Case("common.lock_organization", lambda o: (o.id,), 10),
     Case("common.check_organization", lambda o: (o.id,), 10),
     Case("keys._LIST", lambda o: (o.id, NOW, FIRST, 50), 40),
