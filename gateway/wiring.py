@@ -40,6 +40,7 @@ from gateway.backend.client import (
     user_channel,
 )
 from gateway.backend.groups import GroupClient
+from gateway.backend.organization_names import OrganizationNames
 from gateway.backend.peers import Peer, Peers
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
@@ -66,6 +67,7 @@ from gateway.sso.services import ServiceClient
 from gateway.sso.views import SingleSignOn, routes
 from gateway.sso.xml_worker import XmlWorker
 from gateway.web.cookies import Cookies
+from gateway.web.csrf import FormTokens
 from gateway.web.page_limits import PageLimiter
 
 
@@ -209,6 +211,10 @@ class Assembly:
             SchemaClient(channels.users), settings.schema_cache_mib * 1024 * 1024
         )
 
+        self._organization_names = OrganizationNames(
+            keys_pb2_grpc.OrganizationServiceStub(channels.keys)
+        )
+
     def application(self, metrics: Metrics, peers: Peers) -> web.Application:
         """The HTTP application, with metrics and traces if they are enabled."""
         settings, channels = self._settings, self._channels
@@ -259,7 +265,7 @@ class Assembly:
 
     def _portal(self) -> list[web.RouteDef]:
         settings, channels = self._settings, self._channels
-        clients = portal_clients(channels.users, channels.keys)
+        clients = portal_clients(channels.users, channels.keys, self._organization_names)
         pages = portal(
             clients, settings.tenant_url, settings.region, settings.cursor_secret, system_clock
         )
@@ -280,9 +286,10 @@ class Assembly:
         saml = settings.saml
         return SingleSignOn(
             read_service_provider(settings.public_url, saml.key, saml.certificate),
-            ServiceClient(channels.users, channels.keys),
+            ServiceClient(channels.users, channels.keys, self._organization_names),
             pending=PendingSignIns(settings.cursor_secret),
             cookies=Cookies.of(settings.public_url, settings.region),
+            form_tokens=FormTokens(settings.cursor_secret),
             renderer=self._sso_renderer,
             worker=worker,
             clock=system_clock,

@@ -12,6 +12,8 @@ from cloudacademy.users.v1 import (
     users_pb2_grpc,
 )
 
+from gateway.backend.organization_names import OrganizationNames
+
 if TYPE_CHECKING:
     from cloudacademy.keys.v1.audit_pb2_grpc import AuditServiceAsyncStub
     from cloudacademy.keys.v1.keys_pb2_grpc import (
@@ -39,9 +41,12 @@ class PortalClients:
     keys: "KeyServiceAsyncStub"
     audit: "AuditServiceAsyncStub"
     sso: "SsoServiceAsyncStub"
+    names: OrganizationNames
 
 
-def portal_clients(users: grpc.aio.Channel, keys: grpc.aio.Channel) -> PortalClients:
+def portal_clients(
+    users: grpc.aio.Channel, keys: grpc.aio.Channel, names: OrganizationNames
+) -> PortalClients:
     """The stubs on the channels to usersvc and keysvc."""
     return PortalClients(
         sessions=sessions_pb2_grpc.SessionServiceStub(users),
@@ -53,4 +58,5 @@ def portal_clients(users: grpc.aio.Channel, keys: grpc.aio.Channel) -> PortalCli
         keys=keys_pb2_grpc.KeyServiceStub(keys),
         audit=audit_pb2_grpc.AuditServiceStub(keys),
         sso=sso_pb2_grpc.SsoServiceStub(keys),
+        names=names,
     )

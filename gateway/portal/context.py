@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import grpc
 from aiohttp import web
-from cloudacademy.keys.v1.audit_pb2 import Actor
+from cloudacademy.keys.v1.audit_pb2 import Actor, AuditEvent, RecordAuditEventRequest
 from cloudacademy.users.v1.sessions_pb2 import Session
 
 from gateway.backend.client import Origin, call
@@ -71,6 +71,8 @@ class PageContext:
     form_binding: str = ""
     """The value to which form tokens are bound: the session token, or a cookie before sign-in."""
     session: Session = field(default_factory=Session)
+    organization_name: str = ""
+    """The name of the session's organization; empty if it is unknown at the moment."""
     fields: Mapping[str, str] = field(default_factory=dict)
     """The fields of the submitted form. Its CSRF token has been verified."""
 
@@ -108,6 +110,18 @@ class PageContext:
         """Call an RPC. Raises RefusedError if the service refuses the request."""
         return await call(method, request, Origin(self.request_id))
 
+    async def record(self, action: "AuditEvent.Action", user_id: str = "") -> None:
+        """Record an action of the signed-in user in the audit trail."""
+        await self.call(
+            self.portal.clients.audit.RecordAuditEvent,
+            RecordAuditEventRequest(
+                organization_id=self.organization_id,
+                actor=self.actor,
+                action=action,
+                user_id=user_id,
+            ),
+        )
+
     def form_token(self, purpose: str = "") -> str:
         """A CSRF token for a form of this session."""
         return self.portal.form_tokens.create(self.form_binding, purpose)
@@ -126,6 +140,7 @@ class PageContext:
     def _common(self) -> dict[str, Any]:
         return {
             "session": self.session,
+            "organization_name": self.organization_name,
             "here": self.request.path,
             "now": self.now,
             "request_id": self.request_id,

@@ -92,6 +92,9 @@ class PortalEndpoint:
         if not token:
             return client
         context.session, context.form_binding = await self._session(context, token, client), token
+        context.organization_name = await self._portal.clients.names.find(
+            context.organization_id, context.request_id
+        )
         return self._limiter.signed_in(token, context.session.organization_id, client)
 
     async def _session(self, context: PageContext, token: str, client: Client) -> pb.Session:

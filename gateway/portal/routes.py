@@ -21,6 +21,7 @@ from gateway.portal.views import (
     log,
     log_export,
     people,
+    sessions,
     sign_in,
     sso,
 )
@@ -81,6 +82,7 @@ def all_routes() -> Sequence[Route]:
         *log_export.routes(),
         *audit.routes(),
         *sso.routes(),
+        *sessions.routes(),
         *people.routes(),
         *groups.routes(),
     )

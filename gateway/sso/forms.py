@@ -9,7 +9,7 @@ from aiohttp import web
 from gateway.http.body import BodyReservation, BodyTooLargeError, IncompleteBodyError, receive
 from gateway.sso.refusals import SignInError
 from gateway.sso.response_structure import MAX_RESPONSE_CHARACTERS
-from gateway.web.csrf import check_escapes, is_form
+from gateway.web.csrf import CSRF_FIELD, check_escapes, is_form
 
 MAX_FIELDS: Final = 16
 MAX_ESCAPES: Final = MAX_RESPONSE_CHARACTERS // 8
@@ -30,7 +30,10 @@ class Form:
     too_large_reason: str
 
 
-EMAIL_FORM: Final = Form(("email", "next"), 16 * 1024, "bad_form")
+EMAIL_FORM: Final = Form(("email", "next", CSRF_FIELD), 16 * 1024, "bad_form")
+CONFIRMATION_FORM: Final = Form(
+    ("organization", "next", "test", "replaces", CSRF_FIELD), 16 * 1024, "bad_form"
+)
 RESPONSE_FORM: Final = Form(
     ("SAMLResponse", "RelayState"),
     2 * MAX_RESPONSE_CHARACTERS,  # + and / take three characters each in a form

@@ -32,6 +32,15 @@ class Trial:
 
 
 @dataclass(frozen=True, slots=True)
+class ReplacedSession:
+    """The session that the browser had when the sign-in started; the sign-in ends it."""
+
+    organization_id: str
+    session_id: str
+    """Its id, which grants nothing; not its token."""
+
+
+@dataclass(frozen=True, slots=True)
 class PendingSignIn:
     """The state of a sign-in, which is needed when the response arrives."""
 
@@ -42,6 +51,7 @@ class PendingSignIn:
     """The local path to redirect to afterwards, or an empty string."""
     expire_time: datetime
     trial: Trial | None = None
+    replaced: ReplacedSession | None = None
 
 
 class PendingSignIns:
@@ -64,11 +74,16 @@ class PendingSignIns:
         if not hmac.compare_digest(signature, self._signature(content)):
             return None
         document = orjson.loads(content)
-        trial = document.pop("trial")
+        trial, replaced = document.pop("trial"), document.pop("replaced", None)
         end = datetime.fromtimestamp(document.pop("expire_time"), UTC)
         if now >= end:
             return None
-        return PendingSignIn(**document, expire_time=end, trial=Trial(**trial) if trial else None)
+        return PendingSignIn(
+            **document,
+            expire_time=end,
+            trial=Trial(**trial) if trial else None,
+            replaced=ReplacedSession(**replaced) if replaced else None,
+        )
 
     def _signature(self, content: bytes) -> bytes:
         return hmac.digest(self._key, content, "sha256")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
+from urllib.parse import urlsplit
 
 import xmlsec
 from cryptography import x509
@@ -32,6 +33,12 @@ class IdentityProvider:
     entity_id: str
     certificates: tuple[str, ...]
     create_missing: bool
+    organization_name: str = ""
+
+    @property
+    def host(self) -> str:
+        """The host of its sign-in page, to show to people."""
+        return urlsplit(self.sso_url).hostname or ""
 
     @property
     def is_set_up(self) -> bool:

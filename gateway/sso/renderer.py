@@ -26,7 +26,9 @@ class PageRenderer:
             lstrip_blocks=True,
             auto_reload=False,
         )
-        self._environment.globals |= {"asset": Assets().url, "session": Session(), "here": ""}
+        # The layout of the portal's pages shows these to people with a session.
+        nobody = {"session": Session(), "here": "", "organization_name": ""}
+        self._environment.globals |= {"asset": Assets().url, **nobody}
         policy = SECURITY["Content-Security-Policy"]
         self._headers = {
             **SECURITY,

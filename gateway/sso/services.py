@@ -3,15 +3,16 @@
 from typing import Any, Final, TypeVar
 
 import grpc
-from cloudacademy.keys.v1 import sso_pb2, sso_pb2_grpc
-from cloudacademy.keys.v1.audit_pb2 import Actor
+from cloudacademy.keys.v1 import audit_pb2_grpc, sso_pb2, sso_pb2_grpc
+from cloudacademy.keys.v1.audit_pb2 import Actor, AuditEvent, RecordAuditEventRequest
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from gateway.backend.client import Origin, call
 from gateway.backend.errors import RefusedError
+from gateway.backend.organization_names import OrganizationNames
 from gateway.sso.assertion import Assertion
-from gateway.sso.pending import Trial
+from gateway.sso.pending import ReplacedSession, Trial
 from gateway.sso.provider import IdentityProvider
 from gateway.sso.refusals import SIGN_IN_REASONS, SignInError
 
@@ -22,9 +23,13 @@ NO_SESSION: Final = sessions_pb2.Session()
 class ServiceClient:
     """Calls keysvc for the connections of organizations, and usersvc for sessions."""
 
-    def __init__(self, users: grpc.aio.Channel, keys: grpc.aio.Channel) -> None:
+    def __init__(
+        self, users: grpc.aio.Channel, keys: grpc.aio.Channel, names: OrganizationNames
+    ) -> None:
+        self._names = names
         self._sessions = sessions_pb2_grpc.SessionServiceStub(users)
         self._sso = sso_pb2_grpc.SsoServiceStub(keys)
+        self._audit = audit_pb2_grpc.AuditServiceStub(keys)
 
     async def find_by_email(self, email: str, request_id: str) -> IdentityProvider:
         """The identity provider for an e-mail domain. Raises SignInError (no_connection)."""
@@ -34,6 +39,10 @@ class ServiceClient:
         """The identity provider of an organization. Raises SignInError (no_connection)."""
         request = sso_pb2.FindSsoConnectionRequest(organization_id=organization_id)
         return await self._find(request, request_id)
+
+    async def organization_name(self, organization_id: str, request_id: str) -> str:
+        """The name of an organization, or an empty string."""
+        return await self._names.find(organization_id, request_id)
 
     async def session(self, token: str, request_id: str) -> sessions_pb2.Session:
         """The session of a token, or an empty session. Raises SignInError (away)."""
@@ -49,9 +58,16 @@ class ServiceClient:
         return response.session
 
     async def sign_in(
-        self, idp: IdentityProvider, assertion: Assertion, request_id: str
+        self,
+        idp: IdentityProvider,
+        assertion: Assertion,
+        replaced: ReplacedSession | None,
+        request_id: str,
     ) -> sessions_pb2.SignInWithAssertionResponse:
-        """Create a session for the person in the assertion. Raises SignInError."""
+        """Create a session for the person in the assertion, and end the replaced one.
+
+        Raises SignInError.
+        """
         end = Timestamp()
         end.FromDatetime(assertion.expire_time)
         return await self._call(
@@ -65,6 +81,25 @@ class ServiceClient:
                 given_name=assertion.given_name,
                 family_name=assertion.family_name,
                 create_missing=idp.create_missing,
+                replaced_session=sessions_pb2.ReplacedSession(
+                    organization_id=replaced.organization_id, session_id=replaced.session_id
+                )
+                if replaced
+                else None,
+            ),
+            request_id,
+        )
+
+    async def record_sign_in(
+        self, session: sessions_pb2.Session, address: str, request_id: str
+    ) -> None:
+        """Record an administrator's sign-in in the audit trail. Raises SignInError (away)."""
+        await self._call(
+            self._audit.RecordAuditEvent,
+            RecordAuditEventRequest(
+                organization_id=session.organization_id,
+                actor=Actor(id=session.user_id, display_name=session.user_name, address=address),
+                action=AuditEvent.ACTION_SIGNED_IN,
             ),
             request_id,
         )
@@ -101,6 +136,7 @@ class ServiceClient:
             entity_id=connection.idp_entity_id,
             certificates=tuple(connection.certificates),
             create_missing=connection.create_missing_users,
+            organization_name=response.organization_display_name,
         )
 
     async def _call(

@@ -5,8 +5,8 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
+from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
-from cloudacademy.keys.v1 import keys_pb2_grpc, sso_pb2_grpc
 from cloudacademy.users.v1 import (
     schemas_pb2,
     schemas_pb2_grpc,
@@ -25,6 +25,7 @@ class Operator:
     integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
     keys: "keys_pb2_grpc.KeyServiceAsyncStub"
     sso: "sso_pb2_grpc.SsoServiceAsyncStub"
+    audit: "audit_pb2_grpc.AuditServiceAsyncStub"
     schemas: "schemas_pb2_grpc.SchemaServiceAsyncStub"
     users: "users_pb2_grpc.UserServiceAsyncStub"
     sessions: "sessions_pb2_grpc.SessionServiceAsyncStub"
@@ -71,6 +72,7 @@ async def operator(stack: Stack) -> AsyncIterator[Operator]:
             keys_pb2_grpc.IntegrationServiceStub(keys),
             keys_pb2_grpc.KeyServiceStub(keys),
             sso_pb2_grpc.SsoServiceStub(keys),
+            audit_pb2_grpc.AuditServiceStub(keys),
             schemas_pb2_grpc.SchemaServiceStub(users),
             users_pb2_grpc.UserServiceStub(users),
             sessions_pb2_grpc.SessionServiceStub(users),

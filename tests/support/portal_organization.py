@@ -38,9 +38,17 @@ class PortalOrganization:
 
     async def sign_in(self, browser: Browser, user: users_pb2.User | None = None) -> Page:
         """Sign a user in with a link, and return the response. The default is the administrator."""
-        page = await browser.get("/login/link")
-        action, fields = page.form()
-        return await browser.post(action, fields | {"token": await self.create_link_token(user)})
+        return await follow_link(browser, await self.create_link_token(user))
+
+
+async def follow_link(browser: Browser, token: str) -> Page:
+    """Send the token of a sign-in link, and confirm; the response to the first step refused."""
+    action, fields = (await browser.get("/login/link")).form()
+    page = await browser.post(action, fields | {"token": token})
+    if page.status != 200:
+        return page
+    action, fields = page.form()
+    return await browser.post(action, fields)
 
 
 async def create_portal_organization(

@@ -86,7 +86,7 @@ class SsoOrganization:
     async def start_sign_in(self, browser: Browser, query: str = "") -> "StartedSignIn":
         """Start a sign-in in a browser, up to the redirect to the identity provider."""
         page = await browser.get(f"/login/enterprise/?organization={self.organization_id}{query}")
-        return started_sign_in(self, browser, page)
+        return started_sign_in(self, browser, await confirm(browser, page))
 
 
 @dataclass(frozen=True, slots=True)
@@ -138,6 +138,14 @@ class StartedSignIn:
             "RelayState": changes.get("relay_state", self.relay_state),
         }
         return await browser.post(ACS_PATH, fields, Origin="https://idp.test")
+
+
+async def confirm(browser: Browser, page: Page) -> Page:
+    """Confirm the organization that a page names."""
+    assert page.status == 200, page.text
+    action, fields = page.form()
+    assert fields.keys() >= {"organization", "replaces"}, page.text
+    return await browser.post(action, fields)
 
 
 def started_sign_in(sso_org: SsoOrganization, browser: Browser, page: Page) -> StartedSignIn:

@@ -25,7 +25,7 @@ from gateway.auth import authenticator as auth
 from gateway.http.body import BodyMemory
 from gateway.http.client_address import entry_from_end
 from gateway.portal.models import sso_form
-from gateway.portal.models.log.exports import escape_formulas
+from gateway.portal.models.csv_rows import escape_formulas
 from gateway.portal.models.log.query import log_query
 from gateway.portal.models.search import search_text
 from gateway.provisioning_log import redaction

@@ -7,6 +7,7 @@ from typing import Final
 from urllib.parse import urlencode
 
 from aiohttp import web
+from cloudacademy.keys.v1.audit_pb2 import AuditEvent
 from cloudacademy.users.v1 import activity_pb2 as pb
 
 from gateway.backend.errors import RefusedError
@@ -74,6 +75,8 @@ async def _send(context: PageContext, file: Format) -> web.StreamResponse:
         "Content-Disposition": f'attachment; filename="{name}"',
         "X-Request-Id": context.request_id,
     }
+    if not continued:  # the first part stands for the whole export
+        await context.record(AuditEvent.ACTION_LOG_EXPORTED)
     return await send(context.request, headers, _parts(context, file))
 
 

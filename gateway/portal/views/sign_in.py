@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from urllib.parse import quote
 
 from aiohttp import web
+from cloudacademy.keys.v1.audit_pb2 import AuditEvent
 from cloudacademy.users.v1 import sessions_pb2 as pb
 
 from gateway.backend.errors import RefusedError
@@ -23,7 +24,8 @@ def routes() -> Sequence[Route]:
     return (
         Route("GET", "/login/", sign_in, Access.PUBLIC),
         Route("GET", "/login/link", link, Access.PUBLIC),
-        Route("POST", "/login/link", follow_link, Access.PUBLIC),
+        Route("POST", "/login/link", show_link, Access.PUBLIC),
+        Route("POST", "/login/link/confirm", follow_link, Access.PUBLIC),
         Route("POST", "/logout", sign_out, Access.SIGNED_IN),
     )
 
@@ -47,25 +49,75 @@ async def link(context: PageContext) -> web.Response:
     return response
 
 
-async def follow_link(context: PageContext) -> web.Response:
-    """Exchange the token for a session."""
-    token = context.fields.get("token", "").strip()
+async def show_link(context: PageContext) -> web.Response:
+    """Ask for a confirmation that names whom the link signs in, and the session that would end.
+
+    Any site or message can lead a browser to a link.
+    """
+    token = context.fields.get("token", "").strip().rpartition("#")[2]
     try:
-        signed_in = await context.call(
-            context.portal.clients.sessions.SignInWithLink,
-            pb.SignInWithLinkRequest(token=token.rpartition("#")[2]),
+        found = await context.call(
+            context.portal.clients.sessions.GetSignInLink, pb.GetSignInLinkRequest(token=token)
         )
     except RefusedError as error:
-        if error.reason not in _REFUSALS:
-            raise
-        refusal = _REFUSALS[error.reason]
-        return context.page(
-            "sign_in_link.html", error.status, title="Sign in with a link", refusal=refusal
-        )
+        return _refused(context, error)
+    current = await _browser_session(context)
+    names = context.portal.clients.names
+    return context.page(
+        "sign_in_confirm.html",
+        title="Sign in",
+        token=token,
+        link=found,
+        link_organization=await names.find(found.organization_id, context.request_id),
+        current=current,
+        current_organization=await names.find(current.organization_id, context.request_id)
+        if current.organization_id
+        else "",
+    )
+
+
+async def follow_link(context: PageContext) -> web.Response:
+    """Exchange the token for a session, which replaces the browser's session."""
+    current = await _browser_session(context)
+    request = pb.SignInWithLinkRequest(token=context.fields.get("token", ""))
+    if current.session_id:
+        request.replaced_session.organization_id = current.organization_id
+        request.replaced_session.session_id = current.session_id
+    try:
+        signed_in = await context.call(context.portal.clients.sessions.SignInWithLink, request)
+    except RefusedError as error:
+        return _refused(context, error)
     context.session = signed_in.session
+    if context.session.administrator:
+        await context.record(AuditEvent.ACTION_SIGNED_IN_WITH_LINK)
     response = context.redirect(HOME)
     context.portal.cookies.set_session(response, signed_in.session_token)
     return response
+
+
+def _refused(context: PageContext, error: RefusedError) -> web.Response:
+    if error.reason not in _REFUSALS:
+        raise error
+    refusal = _REFUSALS[error.reason]
+    return context.page(
+        "sign_in_link.html", error.status, title="Sign in with a link", refusal=refusal
+    )
+
+
+async def _browser_session(context: PageContext) -> pb.Session:
+    """The session that this browser has, or an empty one."""
+    token = context.portal.cookies.session(context.request)
+    if not token:
+        return pb.Session()
+    try:
+        response = await context.call(
+            context.portal.clients.sessions.GetSession, pb.GetSessionRequest(session_token=token)
+        )
+    except RefusedError as error:
+        if error.reason != "SESSION_ENDED":
+            raise
+        return pb.Session()
+    return response.session
 
 
 async def sign_out(context: PageContext) -> web.Response:
@@ -74,6 +126,8 @@ async def sign_out(context: PageContext) -> web.Response:
         context.portal.clients.sessions.EndSession,
         pb.EndSessionRequest(session_token=context.portal.cookies.session(context.request)),
     )
+    if context.session.administrator:
+        await context.record(AuditEvent.ACTION_SIGNED_OUT)
     response = context.redirect("/login/")
     context.portal.cookies.clear_session(response)
     return response

@@ -225,8 +225,10 @@ async def test_address_over_its_rate_is_429_and_sessions_there_are_not(
 async def test_slow_sign_ins_of_one_address_do_not_block_others(strict: Gateway, tenant: Stack):
     """The limit also protects keysvc, which verifies the keys of SCIM requests."""
     here, elsewhere = {"X_Forwarded_For": "192.0.2.3"}, {"X_Forwarded_For": "192.0.2.4"}
-    form, slots = {"email": "ann@nobody.test", "next": ""}, ANONYMOUS_SLOTS // 2
+    slots = ANONYMOUS_SLOTS // 2
     async with open_browser(strict.base_url) as anonymous:
+        _, form = (await anonymous.get("/login/enterprise/", **elsewhere)).form()
+        form["email"] = "ann@nobody.test"
         async with locked(tenant, "keys", "sso_domains"):
             flood = [
                 asyncio.create_task(anonymous.post("/login/enterprise/", form, **here))

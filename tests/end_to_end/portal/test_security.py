@@ -16,6 +16,7 @@ from tests.support.portal_organization import (
     LOG,
     PortalOrganization,
     create_portal_organization,
+    follow_link,
 )
 from tests.support.scim import Client
 from tests.support.stack import Stack
@@ -192,11 +193,9 @@ async def test_sign_in_link_works_once(
     browser: Browser, portal_org: PortalOrganization, tenant: Stack
 ):
     token = await portal_org.create_link_token()
-    action, fields = (await browser.get("/login/link")).form()
-    assert (await browser.post(action, fields | {"token": token})).status == 303
+    assert (await follow_link(browser, token)).status == 303
     async with open_browser(tenant.base_url) as other_browser:
-        action, fields = (await other_browser.get("/login/link")).form()
-        page = await other_browser.post(action, fields | {"token": token})
+        page = await follow_link(other_browser, token)
         assert page.status == 401
         assert "no longer valid" in page.text
     assert token not in tenant.log("gateway") + tenant.log("usersvc")

@@ -15,7 +15,7 @@ import pytest
 from deploy.local.region import HOST
 from tests.support.browser import open_browser
 from tests.support.operators import Operator, operator
-from tests.support.portal_organization import ENTRA, create_portal_organization
+from tests.support.portal_organization import ENTRA, create_portal_organization, follow_link
 from tests.support.saml.idp import encoded
 from tests.support.scim import Client, client
 from tests.support.single_sign_on import SsoOrganization
@@ -87,9 +87,8 @@ async def use_pages(stack: Stack, operate: Operator) -> list[str]:
     link = await portal_org.create_link_token()
     async with open_browser(stack.base_url) as portal:
         await portal.get(f"/login/link?token={link}")
-        action, fields = (await portal.get("/login/link")).form()
-        await portal.post(action, fields | {"token": link})
-        await portal.post(action, fields | {"token": link})
+        await follow_link(portal, link)
+        await follow_link(portal, link)
         session = portal.cookie("session-us")
         _, form = (await portal.get(f"{ENTRA}keys/new")).form()
         generated = await portal.post(f"{ENTRA}keys/new", form)

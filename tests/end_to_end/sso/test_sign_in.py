@@ -8,6 +8,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2
 
 from gateway.sso.provider import ENTITY_ID
+from gateway.web.csrf import CSRF_FIELD
 from tests.support.browser import Browser, open_browser
 from tests.support.operators import Operator
 from tests.support.saml.idp import key_pair
@@ -16,6 +17,7 @@ from tests.support.single_sign_on import (
     ACS_PATH,
     Person,
     SsoOrganization,
+    confirm,
     current_session,
     refusal,
     sign_in_by_link,
@@ -49,6 +51,7 @@ async def test_authn_request_is_signed_and_names_issuer_and_acs_url(
     browser: Browser, sso_org: SsoOrganization, tenant: Stack
 ):
     page = await browser.get(f"/login/enterprise/?organization={sso_org.organization_id}")
+    page = await confirm(browser, page)
     sign_in = started_sign_in(sso_org, browser, page)
 
     assert page.location.startswith(f"https://idp.{sso_org.domain}/sso?tenant=1&SAMLRequest=")
@@ -69,6 +72,7 @@ async def test_sign_in_cookie_is_sent_to_the_acs_path_only(
     browser: Browser, sso_org: SsoOrganization
 ):
     page = await browser.get(f"/login/enterprise/?organization={sso_org.organization_id}")
+    page = await confirm(browser, page)
     (cookie,) = page.set_cookies
     assert re.sub(r"=[\w-]{100,}", "=…", cookie) == (
         f"sign-in-us=…; HttpOnly; Max-Age=600; Path={ACS_PATH}; SameSite=None; Secure"
@@ -92,7 +96,7 @@ async def test_email_form_redirects_to_the_identity_provider(
 ):
     page = await browser.get("/login/enterprise/")
     action, fields = page.form()
-    assert (page.status, fields) == (200, {"email": "", "next": ""})
+    assert (page.status, fields.keys()) == (200, {"email", "next", CSRF_FIELD})
 
     redirect = await browser.post(action, fields | {"email": f" Ann@{sso_org.domain.upper()} "})
     sign_in = started_sign_in(sso_org, browser, redirect)
@@ -113,9 +117,14 @@ async def test_email_page_allows_form_redirects_to_other_sites(browser: Browser)
 
 
 async def test_email_form_from_another_site_is_refused(browser: Browser, sso_org: SsoOrganization):
-    fields = {"email": f"ann@{sso_org.domain}", "next": ""}
-    page = await browser.post("/login/enterprise/", fields, Origin="https://evil.test")
+    action, fields = (await browser.get("/login/enterprise/")).form()
+    fields["email"] = f"ann@{sso_org.domain}"
+    page = await browser.post(action, fields, Origin="https://evil.test")
     assert refusal(page) == (400, "bad_form")
+    page = await browser.post(action, fields | {CSRF_FIELD: "made up"})
+    assert refusal(page) == (400, "bad_form")
+    async with open_browser(browser.base_url) as other:  # has not opened the form
+        assert refusal(await other.post(action, fields)) == (400, "bad_form")
 
 
 @pytest.mark.parametrize(
@@ -272,8 +281,9 @@ async def test_sign_in_without_an_active_connection_is_refused(
     for unknown in ("0192f0c1-0000-7000-8000-000000000001", "acme", "%00"):
         page = await browser.get(f"/login/enterprise/?organization={unknown}")
         assert refusal(page) == (404, "no_connection")
-    fields = {"email": "ann@nobody.test", "next": ""}
-    assert refusal(await browser.post("/login/enterprise/", fields)) == (404, "no_connection")
+    action, fields = (await browser.get("/login/enterprise/")).form()
+    page = await browser.post(action, fields | {"email": "ann@nobody.test"})
+    assert refusal(page) == (404, "no_connection")
 
     new = await operate.create_organization()
     page = await browser.get(f"/login/enterprise/?organization={new}")

@@ -48,6 +48,8 @@ FIELDS: Final[Mapping[str, tuple[str, ...]]] = {
     "/settings/integrations/sso/": ("certificates", "domains", "sso_url", "idp_entity_id"),
     "/login/link": ("token",),
     "/login/enterprise/": ("email", "next"),
+    "/login/enterprise/confirm": ("organization", "next", "replaces"),
+    "/login/link/confirm": ("token",),
     "/labs/social/complete/saml/": ("RelayState", "SAMLResponse"),
 }
 """The parsed fields of forms, by path."""

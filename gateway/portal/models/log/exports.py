@@ -1,14 +1,11 @@
 """Export formats of the log: CSV for spreadsheets, NDJSON for programs."""
 
-import csv
-import io
 import json
-import re
-from collections.abc import Iterable, Sequence
 from typing import Any, Final
 
 from cloudacademy.users.v1.activity_pb2 import Activity
 
+from gateway.portal.models.csv_rows import BYTE_ORDER_MARK, csv_row
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.sentences import action_label, sentence
 from gateway.portal.models.times import iso, to_datetime
@@ -29,22 +26,18 @@ COLUMNS: Final = (
     "key id",
     "from",
 )
-# Characters that begin a formula in a spreadsheet (OWASP: CSV injection), even after spaces.
-_FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001
-# Some locales separate cells with semicolons or tabs. There, a formula can begin inside a value.
-_INNER_FORMULA: Final = re.compile(r"([;\t\r\n] *)(?=[=+\-@＝＋－＠])")  # noqa: RUF001
 
 
 def csv_head() -> str:
     """The header line, after the byte order mark by which Excel recognizes UTF-8."""
-    return "\ufeff" + _line(COLUMNS)
+    return BYTE_ORDER_MARK + csv_row(COLUMNS)
 
 
 def csv_line(activity: Activity) -> str:
     """One entry as a line of CSV."""
     document = as_document(activity)
     refusal = document.get("refusal", {})
-    return _line(
+    return csv_row(
         (
             document["time"],
             document["sentence"],
@@ -74,7 +67,7 @@ def ndjson_line(activity: Activity) -> str:
 
 def csv_end(text: str, address: str) -> str:
     """The last line of an incomplete CSV file: what is missing, and where the rest is."""
-    return _line(("INCOMPLETE", f"{text} {address}", *[""] * (len(COLUMNS) - 2)))
+    return csv_row(("INCOMPLETE", f"{text} {address}", *[""] * (len(COLUMNS) - 2)))
 
 
 def ndjson_end(text: str, address: str) -> str:
@@ -114,16 +107,3 @@ def as_document(activity: Activity) -> dict[str, Any]:
             "address": refusal.client_address,
         }
     return document
-
-
-def escape_formulas(value: str) -> str:
-    """Escape a value with an apostrophe wherever a spreadsheet would see a formula."""
-    value = _INNER_FORMULA.sub(r"\1'", value)
-    return f"'{value}" if value.lstrip(" ").startswith(_FORMULA) else value
-
-
-def _line(values: Iterable[str]) -> str:
-    text = io.StringIO()
-    cells: Sequence[str] = [escape_formulas(value) for value in values]
-    csv.writer(text, quoting=csv.QUOTE_ALL, lineterminator="\r\n").writerow(cells)
-    return text.getvalue()

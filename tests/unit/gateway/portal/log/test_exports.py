@@ -8,11 +8,11 @@ from datetime import UTC, datetime
 import pytest
 from cloudacademy.users.v1.activity_pb2 import Activity, RefusedRequest
 
+from gateway.portal.models.csv_rows import escape_formulas
 from gateway.portal.models.log.exports import (
     COLUMNS,
     csv_head,
     csv_line,
-    escape_formulas,
     ndjson_line,
 )
 from gateway.portal.models.times import to_timestamp
