@@ -60,6 +60,8 @@ async def show_link(context: PageContext) -> web.Response:
             context.portal.clients.sessions.GetSignInLink, pb.GetSignInLinkRequest(token=token)
         )
     except RefusedError as error:
+        if error.reason not in _REFUSALS:
+            raise
         return _refused(context, error)
     current = await _browser_session(context)
     names = context.portal.clients.names
@@ -86,6 +88,8 @@ async def follow_link(context: PageContext) -> web.Response:
     try:
         signed_in = await context.call(context.portal.clients.sessions.SignInWithLink, request)
     except RefusedError as error:
+        if error.reason not in _REFUSALS:
+            raise
         return _refused(context, error)
     context.session = signed_in.session
     if context.session.administrator:
@@ -96,8 +100,6 @@ async def follow_link(context: PageContext) -> web.Response:
 
 
 def _refused(context: PageContext, error: RefusedError) -> web.Response:
-    if error.reason not in _REFUSALS:
-        raise error
     refusal = _REFUSALS[error.reason]
     return context.page(
         "sign_in_link.html", error.status, title="Sign in with a link", refusal=refusal
