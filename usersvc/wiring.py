@@ -17,6 +17,8 @@ from cloudacademy.users.v1 import (
     sessions_pb2_grpc,
     users_pb2,
     users_pb2_grpc,
+    walks_pb2,
+    walks_pb2_grpc,
 )
 
 from chassis.clock import Clock, system_clock
@@ -47,6 +49,7 @@ from usersvc.rpc.groups import GroupServicer
 from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.sessions import SessionServicer
 from usersvc.rpc.users import UserServicer
+from usersvc.rpc.walks import WalkServicer
 from usersvc.settings import Settings
 from usersvc.store.activities.counts import ActivityCounts, slots
 from usersvc.store.activities.log import ActivityStore
@@ -62,6 +65,7 @@ from usersvc.store.schemas import CHANNEL as SCHEMA_CHANNEL
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.sessions import SessionStore
 from usersvc.store.users import UserStore
+from usersvc.store.walks import WalkStore
 
 NAME: Final = "usersvc"
 MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
@@ -166,6 +170,7 @@ class Stores:
     refusals: RefusalStore
     create_requests: CreateRequestStore
     deleted_identities: DeletedIdentityStore
+    walks: WalkStore
 
     @classmethod
     def on(cls, database: Database, feed_database: Database, notifier: Notifier) -> "Stores":
@@ -185,6 +190,7 @@ class Stores:
             refusals=RefusalStore(database),
             create_requests=CreateRequestStore(database),
             deleted_identities=DeletedIdentityStore(database),
+            walks=WalkStore(database),
         )
 
 
@@ -193,9 +199,12 @@ def _add_batched_services(server: Server, stores: Stores, clock: Clock, stop: St
     users = UserServicer(stores.users, stores.schemas, clock)
     groups = GroupServicer(stores.groups, clock)
     users_pb2_grpc.add_UserServiceServicer_to_server(users, server.grpc)
+    walks = WalkServicer(stores.walks)
     groups_pb2_grpc.add_GroupServiceServicer_to_server(groups, server.grpc)
+    walks_pb2_grpc.add_WalkServiceServicer_to_server(walks, server.grpc)
     server.dispatcher.add(users_pb2.DESCRIPTOR.services_by_name["UserService"], users)
     server.dispatcher.add(groups_pb2.DESCRIPTOR.services_by_name["GroupService"], groups)
+    server.dispatcher.add(walks_pb2.DESCRIPTOR.services_by_name["WalkService"], walks)
     batch = BatchServicer(server.dispatcher, stop)
     batch_pb2_grpc.add_BatchServiceServicer_to_server(batch, server.grpc)
 
@@ -221,4 +230,5 @@ def _retention_steps(stores: Stores) -> Mapping[str, Step]:
         "create requests": stores.create_requests.delete_expired,
         "sessions": stores.sessions.delete_expired,
         "deleted identities": stores.deleted_identities.delete_expired,
+        "walks": stores.walks.delete_expired,
     }

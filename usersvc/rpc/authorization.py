@@ -33,6 +33,7 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "DeleteSchema": _OPERATED,
         "WatchSchemas": _GATEWAY,
     },
+    "cloudacademy.users.v1.WalkService": {"FindWalk": _GATEWAY, "SaveWalk": _GATEWAY},
     "cloudacademy.peers.v1.PeerService": {"ComparePeer": _GATEWAY},
     # Each call of the stream is authorized by itself.
     "cloudacademy.batch.v1.BatchService": {"StreamCalls": _GATEWAY},

@@ -98,6 +98,7 @@ async def _erase(
         "managers": await _count_rows(db, _MANAGERS, *keys, names, *change_values),
         "unknown_members": await _count_rows(db, _UNKNOWN_MEMBERS, *keys, names, *change_values),
         "create_requests": await _count_rows(db, _CREATE_REQUESTS, *keys),
+        "list_walks": await _count_rows(db, _LIST_WALKS, organization_id),
         **{
             table: await _count_rows(db, statement, *keys)
             for table, statement in _DELETED_WITH_USER.items()
@@ -221,6 +222,7 @@ async def _count_rows(db: asyncpg.Connection, statement: str, *arguments: object
 _TABLES: Final = (
     "users", "user_email", "groups", "changes", "refusals", "sessions", "sign_in_links",
     "linked_identities", "deleted_identities", "create_requests", "logged_names",
+    "list_walks",
 )  # fmt: skip
 
 _LOCK: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND"  # noqa: S608
@@ -361,6 +363,13 @@ _CREATE_REQUESTS: Final = """
     DELETE FROM create_requests
      WHERE organization_id = $1 AND resource_id = $2
     RETURNING request_id
+"""
+
+# A position in a sorted list contains a value of a user, in a form that only the gateway knows.
+_LIST_WALKS: Final = """
+    DELETE FROM list_walks
+     WHERE organization_id = $1
+    RETURNING walk_id
 """
 
 # Count the rows that the deletion of the user will delete.

@@ -23,6 +23,7 @@ from cloudacademy.users.v1 import (
     schemas_pb2,
     sessions_pb2,
     users_pb2,
+    walks_pb2,
 )
 from google.protobuf.descriptor import Descriptor, FieldDescriptor, MethodDescriptor
 from google.protobuf.message_factory import GetMessageClass
@@ -33,7 +34,10 @@ from tests.support.portal_organization import PortalOrganization, create_portal_
 from tests.support.scim import Client
 from tests.support.stack import Stack
 
-USERSVC = (users_pb2, groups_pb2, schemas_pb2, changes_pb2, activity_pb2, sessions_pb2, batch_pb2)
+USERSVC = (
+    *(users_pb2, groups_pb2, schemas_pb2, changes_pb2, activity_pb2, sessions_pb2, walks_pb2),
+    batch_pb2,
+)
 KEYSVC = (keys_pb2, sso_pb2, audit_pb2)
 METHODS = [
     method

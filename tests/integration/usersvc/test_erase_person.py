@@ -21,6 +21,7 @@ from cloudacademy.users.v1.schemas_pb2_grpc import SchemaServiceStub
 from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
 from cloudacademy.users.v1.users_pb2 import TypedValue, User
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
+from cloudacademy.users.v1.walks_pb2_grpc import WalkServiceStub
 from google.protobuf.descriptor import FieldDescriptor
 from google.protobuf.message import Message
 
@@ -38,6 +39,7 @@ from tests.support.usersvc.session_calls import (
     sign_in_with_link,
 )
 from tests.support.usersvc.user_calls import ACME, GLOBEX, create, delete, get, list_users, update
+from tests.support.usersvc.walk_calls import save_walk
 
 MARKER = "zyxmark"
 NAME = f"O'{MARKER}+ü@corp.test"
@@ -125,7 +127,7 @@ def service(channel: grpc.aio.Channel, clock: StoppedClock) -> Service:
 
 
 @pytest.fixture
-async def person_id(service: Service, schemas: SchemaServiceStub) -> str:
+async def person_id(service: Service, schemas: SchemaServiceStub, channel: grpc.aio.Channel) -> str:
     """The user id of a person with data in every column that can hold personal data."""
     users, sessions = service.users, service.sessions
     await create_schema(schemas, attribute("nickname"))
@@ -153,6 +155,8 @@ async def person_id(service: Service, schemas: SchemaServiceStub) -> str:
     await service.record_refused(MARKER, resource_id=user.id)
     await service.record_refused(detail=f"{NAME} is taken.")
     await service.record_refused(resource_name=f"{MARKER}2@corp.test")
+    position = f"0:0:{NAME}".encode()
+    await save_walk(WalkServiceStub(channel), page_position=position, next_position=position)
     return user.id
 
 
@@ -211,8 +215,8 @@ async def test_erase_leaves_no_trace_of_the_person(person_id, run, db, dump_data
     assert result["still_named_by"] == {"users": [], "groups": []}
     assert MARKER not in await dump_database()
     assert MARKER not in await statistics_values(db)
-    digests = ("create_requests", "deleted_identities", "sessions", "sign_in_links")
-    assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in digests] == [0] * 4
+    binary = ("create_requests", "deleted_identities", "sessions", "sign_in_links", "list_walks")
+    assert [await db.fetchval(f"SELECT count(*) FROM {table}") for table in binary] == [0] * 5
 
 
 async def test_erase_prints_the_number_of_erased_rows_by_kind(person_id, run):
@@ -222,7 +226,7 @@ async def test_erase_prints_the_number_of_erased_rows_by_kind(person_id, run):
         "users": 1, "group_users": 1, "sessions": 2, "sign_in_links": 1, "linked_identities": 1,
         "log": 4, "log_of_others": 2, "refusals": len(SPELLINGS) + len(TARGETS) + 3,
         "managers": 2, "unknown_members": 2, "create_requests": 1,
-        "deleted_identities": 2, "logged_names": 0,
+        "list_walks": 1, "deleted_identities": 2, "logged_names": 0,
     }  # fmt: skip
     in_a_month = (datetime.now(UTC).date() + timedelta(days=30)).isoformat()
     assert result["kept"] == {

@@ -7,6 +7,7 @@ from uuid import uuid4
 import asyncpg
 import pytest
 from cloudacademy.users.v1 import users_pb2
+from cloudacademy.users.v1.walks_pb2_grpc import WalkServiceStub
 
 import usersvc.background.retention
 from chassis.concurrency.waiting import wait_for_event
@@ -15,6 +16,7 @@ from tests.support.usersvc.activity_calls import record_refusal
 from tests.support.usersvc.services import open_port
 from tests.support.usersvc.session_calls import create_link, sign_in_with_assertion
 from tests.support.usersvc.user_calls import ACME, create, delete
+from tests.support.usersvc.walk_calls import save_walk
 from tests.support.waiting import eventually
 
 AHEAD = timedelta(days=120)
@@ -27,6 +29,7 @@ TABLES = (
     "sign_in_links",
     "taken_assertions",
     "deleted_identities",
+    "list_walks",
 )
 MARKER = uuid4()
 """The request id of a row that has expired by the clock of the database."""
@@ -53,7 +56,7 @@ async def insert_expired_request(db: asyncpg.Connection) -> None:
 
 
 async def test_replica_with_clock_months_ahead_deletes_no_row_too_early(
-    users, sessions, activities, clock, *, users_url, db, monkeypatch
+    users, sessions, activities, clock, *, channel, users_url, db, monkeypatch
 ):
     request = users_pb2.CreateUserRequest(
         organization_id=ACME, user=users_pb2.User(user_name="ann"), request_id=str(uuid4())
@@ -63,6 +66,7 @@ async def test_replica_with_clock_months_ahead_deletes_no_row_too_early(
     await create_link(sessions, ann.id)
     await delete(users, (await create(users, "bob")).id)
     await record_refusal(activities, clock)
+    await save_walk(WalkServiceStub(channel))
     before = await counts(db)
     passes = asyncio.Event()
 

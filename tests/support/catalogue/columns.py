@@ -22,6 +22,8 @@ PERSONAL: Final = {
         "refusals": "resource_name target body detail mentions",
         "logged_names": "name",
         "linked_identities": "object_identifier",
+        # The query may contain a name, and the position the value that the list is sorted by.
+        "list_walks": "list_digest page_position next_position",
         # Digests, which can confirm a guess about the person.
         "deleted_identities": "digest",
         "create_requests": "digest",

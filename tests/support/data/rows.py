@@ -92,6 +92,10 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
             INSERT INTO logged_names VALUES ('{ACME}', '{ANN}', 'ann@corp.test', next_change());
         """,
         23: "UPDATE database_identity SET region = 'us'",
+        25: f"""
+            INSERT INTO list_walks VALUES
+                ('{ACME}', sha256('list'), '{KEY}', 101, '0:0:x', 201, '0:0:y', 201, 900, now());
+        """,
     },
     "keysvc": {
         1: f"""

@@ -38,6 +38,9 @@ class Organization:
     def group_id(self, number: int) -> UUID:
         return _id("0c", self.number, number)
 
+    def walk_id(self, number: int) -> UUID:
+        return _id("0d", self.number, number)
+
 
 LARGE: Final = Organization(0, 30_000, 5_000)
 SMALL: Final = Organization(500, 30, 10)

@@ -312,6 +312,22 @@ LIST_CASES: Final = (
         15,
         after=lambda o: Position(None, o.user_id(o.users // 2)),
     ),
+    *(
+        page(
+            f"all, a page of a walk, {title}",
+            resource,
+            lambda _: None,
+            15,
+            order=Order("id", descending=True),
+            after=after,
+        )
+        for title, resource, after in (
+            ("the second", USERS, lambda o: Position(None, o.user_id(o.users - 5))),
+            ("the last", USERS, lambda o: Position(None, o.user_id(25))),
+            ("the second of groups", GROUPS, lambda o: Position(None, o.group_id(o.groups - 2))),
+            ("the last of groups", GROUPS, lambda o: Position(None, o.group_id(8))),
+        )
+    ),
     page(
         "all by user name, in the middle",
         USERS,
@@ -480,6 +496,16 @@ SESSION_CASES: Final = (
     Case("sessions._accept_assertion", lambda o: (o.id, b"new", LATER), 20),
 )  # fmt: skip
 
+LIST: Final = sha256(b"0").digest()
+"""The digest of the list that the first walks of the test data read."""
+
+
+def saved_walk(number: int) -> Callable[[Organization], Arguments]:
+    return lambda o: (
+        o.id, LIST, o.walk_id(number), 201, b"0:0:y", 301, b"0:0:z", 301, 900, timedelta()
+    )  # fmt: skip
+
+
 SCHEMA_CASES: Final = (
     Case("schemas._SELECT_ONE", lambda o: (o.id, "urn:x:Badge"), 10),
     Case("schemas._SELECT_ALL", lambda o: (o.id,), 10),
@@ -497,6 +523,12 @@ SCHEMA_CASES: Final = (
     Case("idempotency._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
     Case("idempotency._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 10),
     Case("idempotency.end", lambda o: (o.id, o.user_id(11), o.user_id(11)), 25),
+    Case("walks._FIND", lambda o: (o.id, LIST, 201, timedelta(hours=1)), 10),
+    Case("walks._SAVE", saved_walk(2), 15),
+    Case("walks._SAVE", saved_walk(999), 15, "a new walk"),
+    Case("walks._DELETE_OLDEST", lambda o: (o.id, 99, 4), 20),
+    Case("walks._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
+    Case("walks._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 10),
     Case("members.lock_nesting", lambda o: (o.id, 1), 10),
 )
 
@@ -546,7 +578,8 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
             "_MANAGERS", "_UNKNOWN_MEMBERS", "_CREATE_REQUESTS", "_DELETED_WITH_USER[users]",
             "_DELETED_WITH_USER[group_users]", "_DELETED_WITH_USER[sessions]",
             "_DELETED_WITH_USER[sign_in_links]", "_DELETED_WITH_USER[linked_identities]",
-            "_LOGGED_NAMES", "_DELETE_LOGGED_NAMES", "_DELETED_IDENTITIES", "_NAMED_BY",
+            "_LIST_WALKS", "_LOGGED_NAMES", "_DELETE_LOGGED_NAMES", "_DELETED_IDENTITIES",
+            "_NAMED_BY",
             "_USERS", "_GROUPS", "ErasureStore._vacuum", "_folded",
         )
     },

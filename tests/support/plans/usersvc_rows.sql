@@ -115,6 +115,10 @@ SELECT organization_id, identity_digest(organization_id, 'former-' || number), n
  WHERE tenth;
 INSERT INTO create_requests (organization_id, request_id, digest, resource_id, create_time)
 SELECT organization_id, id, sha256(uuid_send(id)), id, now() FROM person WHERE tenth;
+INSERT INTO list_walks
+SELECT organization_id, sha256((n / 4)::text::bytea), pg_temp.id('0d', organization, n), 101, '0:0:x',
+       201, '0:0:y', 201, size, now() - n * interval '1 s'
+  FROM organization, generate_series(1, CASE organization WHEN 0 THEN 100 ELSE 3 END) AS n;
 INSERT INTO schemas (organization_id, urn, name, attributes, create_time)
 SELECT organization_id, 'urn:x:' || name, name, '[]', '2026-01-01Z'
   FROM organization, unnest(ARRAY['badge', 'unused']) AS name;
