@@ -25,6 +25,7 @@ from gateway.api.app import PREFIX, ScimEndpoint, application
 from gateway.api.endpoints import Resources, endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
+from gateway.api.query.walks import Walks
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.routing import RouteTable
 from gateway.api.users import Users
@@ -44,6 +45,7 @@ from gateway.backend.organization_names import OrganizationNames
 from gateway.backend.peers import Peer, Peers
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
+from gateway.backend.walks import WalkClient
 from gateway.http.body import BodyMemory
 from gateway.http.client_address import trust_proxies
 from gateway.http.compute_worker import ComputeWorker
@@ -220,7 +222,8 @@ class Assembly:
         settings, channels = self._settings, self._channels
         resources = self._resources()
         cursors = Cursors(settings.cursor_secret, system_clock)
-        table = endpoints(resources, cursors, self._log)
+        walks = Walks(WalkClient(channels.shared()))
+        table = endpoints(resources, cursors, walks, self._log)
         types = [each.resource_type for each in resources.values()]
         app = application(
             self._scim(table),

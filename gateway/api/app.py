@@ -196,6 +196,7 @@ class ScimEndpoint:
             offload=lambda function: self._offload(state, function),
             is_client_gone=lambda: request.transport is None or request.transport.is_closing(),
             extra_slots=_ExtraSlots(self._admission, caller.organization_id, state.meter),
+            started=state.started,
         )
 
     async def _offload(self, state: "_RequestState", function: Callable[[], Result]) -> Result:

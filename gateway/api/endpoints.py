@@ -8,7 +8,9 @@ from chassis.observability.log import Logger
 from gateway.api import discovery, me
 from gateway.api.bulk import Bulk
 from gateway.api.query.cursors import Cursors
-from gateway.api.query.search import Search, SearchSource
+from gateway.api.query.pages import SearchSource
+from gateway.api.query.search import Search
+from gateway.api.query.walks import Walks
 from gateway.api.request import ScimRequest
 from gateway.api.routing import Endpoint, Methods, RouteTable
 from gateway.http.responses import ScimResponse
@@ -27,13 +29,15 @@ class Resources(SearchSource, Protocol):
     async def delete(self, request: ScimRequest) -> ScimResponse: ...
 
 
-def endpoints(resources: Mapping[str, Resources], cursors: Cursors, log: Logger) -> RouteTable:
+def endpoints(
+    resources: Mapping[str, Resources], cursors: Cursors, walks: Walks, log: Logger
+) -> RouteTable:
     """The route table of the service.
 
     A query at the root lists the types of `resources` in reverse order. There are fewer groups than
     users, so the first page has some of both.
     """
-    root = Search(list(resources.values())[::-1], cursors)
+    root = Search(list(resources.values())[::-1], cursors, walks)
     me_endpoint = Endpoint(dict.fromkeys(me.METHODS, me.not_implemented))
     bulk = Bulk(
         RouteTable(
@@ -49,7 +53,7 @@ def endpoints(resources: Mapping[str, Resources], cursors: Cursors, log: Logger)
         {
             "": Endpoint({"GET": root.get}),
             _SEARCH: Endpoint({"POST": root.post}),
-            **{name: _endpoint(each, cursors) for name, each in resources.items()},
+            **{name: _endpoint(each, cursors, walks) for name, each in resources.items()},
             "Bulk": Endpoint({"POST": bulk.post}),
             _ME: me_endpoint,
             "ServiceProviderConfig": Endpoint(
@@ -66,8 +70,8 @@ def _bulk_endpoint(resources: Resources) -> Endpoint:
     return Endpoint({"POST": resources.create}, _write_methods(resources))
 
 
-def _endpoint(resources: Resources, cursors: Cursors) -> Endpoint:
-    query = Search([resources], cursors)
+def _endpoint(resources: Resources, cursors: Cursors, walks: Walks) -> Endpoint:
+    query = Search([resources], cursors, walks)
     return Endpoint(
         {"GET": query.get, "POST": resources.create},
         {"GET": resources.get, **_write_methods(resources)},

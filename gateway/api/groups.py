@@ -14,7 +14,7 @@ from cloudacademy.users.v1 import groups_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import apply_patch
-from gateway.api.query.search import PageQuery, ResultPage
+from gateway.api.query.pages import PageQuery, ResultPage
 from gateway.api.request import STREAM_BYTES, ScimRequest, streamed_response
 from gateway.api.versions import (
     no_content,

@@ -1,6 +1,7 @@
 """A SCIM request as routes receive it."""
 
 import re
+import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, Protocol, TypeVar
@@ -118,6 +119,8 @@ class ScimRequest:
     """The size of the body, or of this part of a bulk request."""
     offload: Offload = inline
     extra_slots: ExtraSlots = field(default_factory=NoExtraSlots)
+    started: float = field(default_factory=time.perf_counter)
+    """When the request was received, by `time.perf_counter`."""
     is_client_gone: Callable[[], bool] = lambda: False
     """Whether the client has closed the connection and can receive no response."""
 

@@ -8,7 +8,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 from google.protobuf.field_mask_pb2 import FieldMask
 
 from gateway.api.patching import apply_patch
-from gateway.api.query.search import PageQuery, ResultPage
+from gateway.api.query.pages import PageQuery, ResultPage
 from gateway.api.request import ScimRequest
 from gateway.api.versions import (
     no_content,

@@ -34,6 +34,8 @@ USER_SERVICE: Final = "cloudacademy.users.v1.UserService"
 USER_READS: Final = ("GetUser", "ListUsers")
 GROUP_SERVICE: Final = "cloudacademy.users.v1.GroupService"
 GROUP_READS: Final = ("GetGroup", "ListGroups", "ListMembers")
+WALK_SERVICE: Final = "cloudacademy.users.v1.WalkService"
+WALK_REPEATABLE: Final = ("FindWalk", "SaveWalk")
 SCHEMA_SERVICE: Final = "cloudacademy.users.v1.SchemaService"
 SCHEMA_READS: Final = ("ListSchemas",)
 ACTIVITY_READS: Final = ("ListActivities", "GetActivity", "CountActivities", "ListCycles")
@@ -146,24 +148,34 @@ def user_channel(
     *,
     region: str = "",
 ) -> grpc.aio.Channel:
-    """A channel to usersvc of a region, or of any. gRPC retries only reads."""
-    reads = {
+    """A channel to usersvc of a region, or of any. gRPC retries only calls that may be repeated."""
+    repeatable = {
         USER_SERVICE: USER_READS,
         GROUP_SERVICE: GROUP_READS,
         SCHEMA_SERVICE: SCHEMA_READS,
+        WALK_SERVICE: WALK_REPEATABLE,
         "cloudacademy.users.v1.SessionService": ("GetSession",),
         "cloudacademy.users.v1.ActivityService": ACTIVITY_READS,
     }
     return connect(
-        target, reads, certificates, tracing, tasks, health_service=_health_service(USERSVC, region)
+        target,
+        repeatable,
+        certificates,
+        tracing,
+        tasks,
+        health_service=_health_service(USERSVC, region),
     )
 
 
 def batch_channel(channel: grpc.aio.Channel) -> BatchChannel:
     """A channel to usersvc whose small calls share streams."""
-    services = {USER_SERVICE: USER_READS, GROUP_SERVICE: GROUP_READS}
-    reads = {f"/{service}/{name}" for service, names in services.items() for name in names}
-    return BatchChannel(BatchServiceStub(channel), channel, reads)
+    services = {
+        USER_SERVICE: USER_READS,
+        GROUP_SERVICE: GROUP_READS,
+        WALK_SERVICE: WALK_REPEATABLE,
+    }
+    repeatable = {f"/{service}/{name}" for service, names in services.items() for name in names}
+    return BatchChannel(BatchServiceStub(channel), channel, repeatable)
 
 
 def key_channel(

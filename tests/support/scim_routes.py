@@ -11,6 +11,5 @@ from gateway.api.users import Users
 def table() -> RouteTable:
     """The route table of the service. Its handlers must not be called."""
     no_backend: Any = None
-    return endpoints(
-        {"Users": Users(no_backend), "Groups": Groups(no_backend)}, no_backend, no_backend
-    )
+    resources = {"Users": Users(no_backend), "Groups": Groups(no_backend)}
+    return endpoints(resources, no_backend, no_backend, no_backend)

@@ -7,93 +7,38 @@ groups before users, as one list with one count.
 import json
 from collections.abc import AsyncGenerator, Mapping, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, replace
-from typing import Final, Protocol
-
-from cloudacademy.users.v1 import filter_pb2
 
 from gateway.api.query.cursors import Cursors
+from gateway.api.query.pages import (
+    Position,
+    Query,
+    ResultPage,
+    SearchSource,
+    continue_walk,
+    read_from,
+    skip_to_index,
+)
 from gateway.api.query.sorting import NEWEST_FIRST, default_order, order_by
+from gateway.api.query.walks import ReadPage, Walks
 from gateway.api.request import ScimRequest, streamed_response
 from gateway.convert.filter import to_filter
 from gateway.http.responses import ScimResponse
 from gateway.scim import paging, search
 from gateway.scim.errors import ScimError
 from gateway.scim.filter import simplify
-from gateway.scim.projection import Projection
 from gateway.scim.projection import parse as parse_projection
 from gateway.scim.responses import dumps, list_head
 from gateway.scim.schema import ResourceType
 from gateway.scim.search import SearchRequest
 
 
-@dataclass(frozen=True, slots=True)
-class PageQuery:
-    """A query for one page of one resource type, in the terms of the protos."""
-
-    filter: filter_pb2.Filter | None
-    order_by: str
-    size: int
-    """The most resources to return; 0 returns only the count."""
-    skip: int = 0
-    page_token: str = ""
-    count_total: bool = False
-
-
-@dataclass(frozen=True, slots=True)
-class ResultPage:
-    """One page of one resource type: projected resources, and the token of the next page."""
-
-    count: int
-    """The number of resources on the page."""
-    json: bytes | AsyncGenerator[bytes, None]
-    """The resources as JSON, separated by commas; many are serialized while they are sent."""
-    total: int
-    """The number of resources on all pages, if the query asks for it."""
-    next_page_token: str
-    """Empty on the last page."""
-
-
-class SearchSource(Protocol):
-    """Lists the resources of one type."""
-
-    resource_type: ResourceType
-
-    async def page(
-        self, request: ScimRequest, projection: Projection, query: PageQuery
-    ) -> ResultPage:
-        """Read one page of the resources of the caller's organization."""
-        ...
-
-
-@dataclass(frozen=True, slots=True)
-class _Query:
-    """A search request, translated for one resource type."""
-
-    source: SearchSource
-    projection: Projection
-    filter: filter_pb2.Filter | None
-    order_by: str
-
-    async def page(
-        self,
-        request: ScimRequest,
-        size: int,
-        *,
-        skip: int = 0,
-        page_token: str = "",
-        count_total: bool = False,
-    ) -> ResultPage:
-        query = PageQuery(self.filter, self.order_by, size, skip, page_token, count_total)
-        return await self.source.page(request, self.projection, query)
-
-
 class Search:
     """The query endpoint of one or of several resource types."""
 
-    def __init__(self, sources: Sequence[SearchSource], cursors: Cursors) -> None:
+    def __init__(self, sources: Sequence[SearchSource], cursors: Cursors, walks: Walks) -> None:
         self._sources = sources
         self._cursors = cursors
+        self._walks = walks
 
     async def get(self, request: ScimRequest) -> ScimResponse:
         """GET with parameters (section 3.4.2)."""
@@ -109,60 +54,52 @@ class Search:
         return await self._by_cursor(request, search_request, search_request.cursor)
 
     async def _by_index(self, request: ScimRequest, search_request: SearchRequest) -> ScimResponse:
+        """A page by index. One that continues a walk begins where the page before has ended."""
         page = paging.parse(search_request.start_index, search_request.count)
-        skip, total, count = page.start_index - 1, 0, 0
-        parts: list[ResultPage] = []
-        for query in self._queries(request, search_request):
-            size = page.count - count
-            part = await query.page(request, size, skip=skip, count_total=True)
-            parts.append(part)
-            count += part.count
-            total += part.total
-            skip = max(0, skip - part.total)
-            if part.next_page_token and part.count < size:
-                # Large resources filled the page early: the other types are on later pages.
-                page = replace(page, count=count)
-        return await _list(request, list_head(count, total, page.start_index), parts)
+        queries = self._queries(request, search_request)
+        start = read = None
+        if page.start_index > 1 and page.count:
+            identity = self._identity(search_request)
+            start = await self._walks.find(request, identity, page.start_index)
+        if start is not None:
+            read = await continue_walk(request, queries, page, start)
+        if read is None:
+            start, read = None, await skip_to_index(request, queries, page)
+        if start is not None or (read.count and read.position.index < len(queries)):
+            text = read.position.text()
+            done = ReadPage(page.start_index, page.count, read.count, text, read.total)
+            await self._walks.save(request, self._identity(search_request), done, start)
+        head = list_head(read.count, read.total, page.start_index)
+        return await _list(request, head, read.parts)
 
     async def _by_cursor(
         self, request: ScimRequest, search_request: SearchRequest, cursor: str
     ) -> ScimResponse:
         size = search_request.page_size()
         queries = self._queries(request, search_request)
-        position = self._open(request, search_request, cursor) if cursor else _Position(0, size, "")
+        position = self._open(request, search_request, cursor) if cursor else Position(0, size, "")
         if position.size != size:
             raise search.invalid_count()
         if size == 0:
             return await _count(request, queries)
-        parts: list[ResultPage] = []
-        count = 0
-        while position.index < len(queries) and count < size:
-            part = await queries[position.index].page(
-                request, size - count, page_token=position.page_token
-            )
-            parts.append(part)
-            count += part.count
-            position = position.after(part)
-            if part.next_page_token:
-                break
+        parts, position = await read_from(request, queries, position, size)
         if position.index < len(queries):
             next_cursor = self._cursors.sign(
                 request.organization_id, self._identity(search_request), position.text()
             )
             return await _page(request, parts, None, next_cursor)
+        count = sum(part.count for part in parts)
         return await _page(request, parts, None if cursor else count, None)
 
-    def _open(
-        self, request: ScimRequest, search_request: SearchRequest, cursor: str
-    ) -> "_Position":
+    def _open(self, request: ScimRequest, search_request: SearchRequest, cursor: str) -> Position:
         text = self._cursors.verify(request.organization_id, self._identity(search_request), cursor)
-        return _Position.read(text)
+        return Position.read(text)
 
     def _identity(self, search_request: SearchRequest) -> str:
         types = [source.resource_type.name for source in self._sources]
         return json.dumps([types, *search_request.identity()])
 
-    def _queries(self, request: ScimRequest, search_request: SearchRequest) -> list[_Query]:
+    def _queries(self, request: ScimRequest, search_request: SearchRequest) -> list[Query]:
         """The query of each type; without the types whose resources cannot match the filter."""
         types = tuple(request.own(source.resource_type) for source in self._sources)
         orders = _orders(types, search_request)
@@ -170,7 +107,7 @@ class Search:
         if search_request.filter is not None:
             simplified = simplify.parse(types, search_request.filter)
         return [
-            _Query(
+            Query(
                 source,
                 parse_projection(
                     own_type, search_request.attributes, search_request.excluded_attributes
@@ -205,33 +142,7 @@ def _orders(types: Sequence[ResourceType], search_request: SearchRequest) -> lis
     return orders
 
 
-@dataclass(frozen=True, slots=True)
-class _Position:
-    """The position of a cursor: the index of a query, and the page token in that query."""
-
-    index: int
-    size: int
-    page_token: str
-
-    @classmethod
-    def read(cls, text: str) -> "_Position":
-        """The position in a verified cursor, which this service wrote."""
-        index, size, page_token = text.split(_SEPARATOR, 2)
-        return cls(int(index), int(size), page_token)
-
-    def text(self) -> str:
-        return _SEPARATOR.join((str(self.index), str(self.size), self.page_token))
-
-    def after(self, part: ResultPage) -> "_Position":
-        """The position after a page that was read."""
-        index = self.index if part.next_page_token else self.index + 1
-        return _Position(index, self.size, part.next_page_token)
-
-
-_SEPARATOR: Final = ":"
-
-
-async def _count(request: ScimRequest, queries: Sequence[_Query]) -> ScimResponse:
+async def _count(request: ScimRequest, queries: Sequence[Query]) -> ScimResponse:
     """The response for count=0: only the total, and no next page."""
     total = 0
     for query in queries:

@@ -23,6 +23,7 @@ from gateway.api.app import PREFIX
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
+from gateway.api.query.walks import Walks
 from gateway.api.users import Users
 from gateway.auth import failed_auth
 from gateway.auth.authenticator import Authenticator, Caller
@@ -30,6 +31,7 @@ from gateway.auth.failed_auth import FailedAuthLimiter
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
+from gateway.backend.walks import WalkClient
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
@@ -79,7 +81,8 @@ async def serving(burst: int) -> AsyncIterator[tuple[str, int]]:
             "Users": Users(UserClient(nowhere)),
             "Groups": Groups(GroupClient(nowhere)),
         }
-        table = endpoints(resources, Cursors(b"x" * 32, system_clock), logger)
+        walks = Walks(WalkClient(nowhere))
+        table = endpoints(resources, Cursors(b"x" * 32, system_clock), walks, logger)
         authenticator = Authenticator(stub, cache, limiter, {}, system_clock)
         refusals = RefusalLog(ActivityServiceStub(nowhere), system_clock, logger)
         watch = asyncio.create_task(_heartbeat(cache, limiter))

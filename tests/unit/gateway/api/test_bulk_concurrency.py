@@ -25,10 +25,12 @@ from gateway.api.concurrent_steps import MAX_CONCURRENT
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
+from gateway.api.query.walks import Walks
 from gateway.api.users import Users
 from gateway.auth.authenticator import Caller
 from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
+from gateway.backend.walks import WalkClient
 from gateway.limits.rate_limiter import Rate
 from gateway.provisioning_log.writer import RefusalLog
 from tests.support.bulk_requests import REQUEST, post
@@ -121,7 +123,8 @@ async def gateway(users: UserService, **limits: Any) -> AsyncIterator[Gateway]:
         aiohttp.ClientSession(headers={"Authorization": f"Bearer {TOKEN}"}) as session,
     ):
         resources = {"Users": Users(UserClient(channel)), "Groups": Groups(GroupClient(channel))}
-        table = endpoints(resources, Cursors("0" * 64, system_clock), log)
+        walks = Walks(WalkClient(channel))
+        table = endpoints(resources, Cursors("0" * 64, system_clock), walks, log)
         refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), system_clock, log)
         known = authenticator(TOKEN, CALLER, channel)
         async with serving(table, known, channel, log=log, refusals=refusals, **limits) as (
