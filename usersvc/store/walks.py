@@ -82,21 +82,24 @@ _SAVE: Final = """
     RETURNING xmax = 0
 """
 
-# Rows that a concurrent statement deletes are skipped: two such statements must not wait for each
-# other.
+# Rows that another transaction changes are skipped: two of these statements must not wait for each
+# other, and a walk that has just been continued is no longer among the oldest.
 _DELETE_OLDEST: Final = """
+    WITH ranked AS (
+        SELECT ctid AS row_id,
+               row_number() OVER (ORDER BY read_time DESC) AS rank,
+               row_number() OVER (PARTITION BY list_digest ORDER BY read_time DESC) AS rank_in_list
+          FROM list_walks
+         WHERE organization_id = $1
+    ), oldest AS (
+        SELECT ctid AS row_id
+          FROM list_walks
+         WHERE organization_id = $1
+           AND ctid = ANY(ARRAY(SELECT row_id FROM ranked WHERE rank > $2 OR rank_in_list > $3))
+           FOR UPDATE SKIP LOCKED
+    )
     DELETE FROM list_walks
-     WHERE ctid = ANY(ARRAY(
-        SELECT walk.ctid
-          FROM (SELECT list_digest, walk_id,
-                       row_number() OVER (ORDER BY read_time DESC) AS rank,
-                       row_number() OVER (PARTITION BY list_digest ORDER BY read_time DESC)
-                           AS rank_in_list
-                  FROM list_walks, set_config('synchronous_commit', 'off', true)
-                 WHERE organization_id = $1) AS ranked
-          JOIN list_walks AS walk USING (list_digest, walk_id)
-         WHERE walk.organization_id = $1 AND (rank > $2 OR rank_in_list > $3)
-           FOR UPDATE OF walk SKIP LOCKED))
+     WHERE organization_id = $1 AND ctid = ANY(ARRAY(SELECT row_id FROM oldest))
 """
 
 _NEXT_ORGANIZATION: Final = """

@@ -526,9 +526,9 @@ SCHEMA_CASES: Final = (
     Case("walks._FIND", lambda o: (o.id, LIST, 201, timedelta(hours=1)), 10),
     Case("walks._SAVE", saved_walk(2), 15),
     Case("walks._SAVE", saved_walk(999), 15, "a new walk"),
-    Case("walks._DELETE_OLDEST", lambda o: (o.id, 99, 4), 20),
+    Case("walks._DELETE_OLDEST", lambda o: (o.id, 99, 4), 140, "one of 100 walks"),
     Case("walks._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
-    Case("walks._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 10),
+    Case("walks._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 60),
     Case("members.lock_nesting", lambda o: (o.id, 1), 10),
 )
 
