@@ -465,14 +465,14 @@ def _load(file_name: str) -> Schema:
 USER: Final = ResourceType(
     name="User",
     endpoint="/Users",
-    description="The accounts of people",
+    description="User Account",
     schema=_load("user.json"),
     extensions=(_load("enterprise_user.json"),),
 )
 GROUP: Final = ResourceType(
     name="Group",
     endpoint="/Groups",
-    description="Groups of people and of other groups",
+    description="Group",
     schema=_load("group.json"),
 )
 

@@ -1,13 +1,18 @@
 """Resource types: attribute lookup, custom extensions, and the discovery documents."""
 
 import gc
+import json
 import weakref
+from pathlib import Path
 
 import pytest
+import scim2_models as models
 
 from gateway.scim import projection, schema
 from gateway.scim.filter import simplify
 from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, GROUP_URN, USER, USER_URN
+
+FOLDER = Path(schema.__file__).parent / "schemas"
 
 
 @pytest.mark.parametrize(
@@ -225,7 +230,7 @@ def test_resource_type_documents_have_endpoint_and_schemas():
             "id": "User",
             "name": "User",
             "endpoint": "/Users",
-            "description": "The accounts of people",
+            "description": "User Account",
             "schema": USER_URN,
             "schemaExtensions": [{"schema": ENTERPRISE_USER_URN, "required": False}],
             "meta": {
@@ -238,7 +243,7 @@ def test_resource_type_documents_have_endpoint_and_schemas():
             "id": "Group",
             "name": "Group",
             "endpoint": "/Groups",
-            "description": "Groups of people and of other groups",
+            "description": "Group",
             "schema": GROUP_URN,
             "schemaExtensions": [],
             "meta": {
@@ -294,3 +299,58 @@ def test_schema_with_nested_or_multi_valued_sub_attributes_is_refused(sub_attrib
     shoe = {"name": "shoe", "type": "complex", "subAttributes": [sub_attribute]}
     with pytest.raises(ValueError, match="shoe"):
         schema.Schema.from_document({**SHOES, "attributes": [shoe]})
+
+
+# RFC 7643 section 8.7.1 as scim2-models has it: with its corrections, and with the beginning of each
+# description.
+RFC_SCHEMAS = {
+    "user": models.User.to_schema(),
+    "group": models.Group.to_schema(),
+    "enterprise_user": models.EnterpriseUser.to_schema(),
+}
+DIFFERENT_CHARACTERISTICS = {
+    # A member without an id cannot be stored; a name for each would make large groups larger.
+    ("group", "members.value"): {"required": True},
+    ("group", "members.display"): {"mutability": "readOnly", "returned": "request"},
+    # An empty manager is accepted, as Entra sends it, and $ref alone or value alone names one.
+    ("enterprise_user", "manager.value"): {"required": False},
+    ("enterprise_user", "manager.$ref"): {"required": False},
+}
+ABSENT = {("user", "password"), ("enterprise_user", "manager.displayName")}
+COMMON = {("user", "externalId"), ("group", "externalId")}
+OTHER_BEGINNING = {
+    *(("user", "title"), ("user", "addresses.primary"), ("user", "groups.$ref")),
+    *(("group", "members.$ref"), ("group", "members.display")),
+}
+"""Descriptions that scim2-models words differently; the schemas have those of the RFC."""
+
+
+def characteristics(document):
+    """The attributes of a schema by their path, as an object has them in `/Schemas`."""
+    for attribute in document["attributes"]:
+        for each in (attribute, *(attribute.get("subAttributes") or ())):
+            path = attribute["name"] + (f".{each['name']}" if each is not attribute else "")
+            yield path, {k: v for k, v in each.items() if k != "subAttributes" and v is not None}
+
+
+@pytest.mark.parametrize("name", RFC_SCHEMAS)
+def test_schema_has_characteristics_and_descriptions_of_rfc_7643(name):
+    expected = dict(characteristics(RFC_SCHEMAS[name].model_dump()))
+    document = json.loads((FOLDER / f"{name}.json").read_text())
+    actual = dict(characteristics(document))
+
+    assert {(name, each) for each in expected.keys() - actual.keys()} == {
+        each for each in ABSENT if each[0] == name
+    }
+    assert {(name, each) for each in actual.keys() - expected.keys()} == {
+        each for each in COMMON if each[0] == name
+    }
+    for path, attribute in actual.items():
+        if (name, path) in COMMON:
+            continue
+        description = " ".join(attribute.pop("description").split())
+        beginning = " ".join(expected[path].pop("description", "").split())
+        assert attribute == {**expected[path], **DIFFERENT_CHARACTERISTICS.get((name, path), {})}
+        if (name, path) not in OTHER_BEGINNING:
+            assert description.startswith(beginning)
+            assert beginning
