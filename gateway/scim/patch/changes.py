@@ -106,8 +106,15 @@ def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) 
 
 
 def _members(resource_type: ResourceType, op: Op, value: Mapping[str, Any]) -> Iterator[Change]:
+    """The changes of a set of attributes. Null clears an extension, also when it is added."""
+    cleared = {
+        resource_type.extension_urn(key)
+        for key, inner in value.items()
+        if op is Op.ADD and values.is_unassigned(inner)
+    }
     for path, inner in resources.attribute_values(resource_type, value):
-        yield _change(op, path, None, inner)
+        is_cleared = path.extension is not None and path.extension in cleared
+        yield _change(Op.REPLACE if is_cleared else op, path, None, inner)
 
 
 def _change(op: Op, target: AttributePath, filter_: Filter | None, value: Json) -> Change:

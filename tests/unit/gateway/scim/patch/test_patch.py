@@ -695,6 +695,30 @@ def test_extension_without_its_required_attribute_is_refused():
         patched(BARE, op("add", "tags", "red"), resource_type=BADGE)
 
 
+STAFF_URN = "urn:acme:1.0:Staff"
+STAFF = USER.with_extension(
+    Schema.from_document(
+        {
+            "id": STAFF_URN,
+            "name": "Staff",
+            "attributes": [
+                {"name": "number", "type": "string", "required": True},
+                {"name": "tags", "type": "string", "multiValued": True},
+            ],
+        }
+    )
+)
+
+
+@pytest.mark.parametrize("value", [None, "", []])
+@pytest.mark.parametrize("operation", ["add", "replace"])
+@pytest.mark.parametrize("path", [None, STAFF_URN])
+def test_null_removes_an_extension_whatever_the_operation_is(operation, path, value):
+    user = {**BARE, STAFF_URN: {"number": "7", "tags": ["red"]}}
+    change = op(operation, path, value if path else {STAFF_URN: value})
+    assert patched(user, change, resource_type=STAFF) == BARE
+
+
 def test_simple_values_of_a_multi_valued_attribute_are_patched():
     badge = patched(
         BARE,
