@@ -57,7 +57,7 @@ def corpus(name: str) -> tuple[bytes, ...]:
 
 
 def _transcripts() -> Iterator[Any]:
-    for path in sorted((ROOT / "tests/conformance/entra").glob("*.json")):
+    for path in sorted((ROOT / "tests/conformance").glob("*/*.json")):
         yield from _walk(json.loads(path.read_text()))
 
 

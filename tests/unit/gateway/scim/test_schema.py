@@ -301,8 +301,7 @@ def test_schema_with_nested_or_multi_valued_sub_attributes_is_refused(sub_attrib
         schema.Schema.from_document({**SHOES, "attributes": [shoe]})
 
 
-# RFC 7643 section 8.7.1 as scim2-models has it: with its corrections, and with the beginning of each
-# description.
+# RFC 7643 section 8.7.1 as scim2-models has it: with the beginning of each description.
 RFC_SCHEMAS = {
     "user": models.User.to_schema(),
     "group": models.Group.to_schema(),

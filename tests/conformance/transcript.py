@@ -15,11 +15,28 @@ from yarl import URL
 MEDIA_TYPE = "application/scim+json"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 PATCH_OP = "urn:ietf:params:scim:api:messages:2.0:PatchOp"
+BULK_REQUEST = "urn:ietf:params:scim:api:messages:2.0:BulkRequest"
 USER = "urn:ietf:params:scim:schemas:core:2.0:User"
 GROUP = "urn:ietf:params:scim:schemas:core:2.0:Group"
 PRINTED_BYTES = 2000
+BULK_OPERATION = re.compile(
+    r"(POST|PUT|PATCH|DELETE) (/(?:Users|Groups)(?:/(?!\.search)[^/?%]+)?)\??"
+)
+"""A change that a bulk request may contain."""
 
 Case = dict[str, Any]
+
+
+def has_bulk_form(case: Case) -> bool:
+    """Whether a case has changes, and a bulk request may contain each of them."""
+    changes = [step for step in case.get("steps", [case]) if not step["send"].startswith("GET")]
+    return bool(changes) and all(map(_is_bulk_operation, changes))
+
+
+def _is_bulk_operation(step: Case) -> bool:
+    is_plain = not step.keys() & {"raw", "raw_base64", "headers", "response_headers"}
+    has_data = step["send"].startswith("DELETE") or bool(step.keys() & {"body", "operations"})
+    return is_plain and has_data and BULK_OPERATION.fullmatch(step["send"]) is not None
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,6 +53,8 @@ class Transcript:
     session: aiohttp.ClientSession
     url: str
     token: str
+    in_bulk: bool = False
+    """Whether changes are sent as operations of bulk requests."""
     placeholders: dict[str, str] = field(default_factory=dict)
     lines: list[str] = field(default_factory=list)
 
@@ -52,6 +71,7 @@ class Transcript:
             "{long}": "a" * 8000,
             "{nested}": "[" * 100_000,
             "{padding}": " " * 1_500_000,
+            "{1001 deletions}": ",".join(['{"method": "DELETE", "path": "/Users/1"}'] * 1001),
         }
 
     async def play(self, case: Case) -> None:
@@ -80,7 +100,8 @@ class Transcript:
             self.placeholders[f"{{{role}userName}}"] = response.body["userName"]
 
     async def _step(self, step: Case) -> None:
-        response = await self._send(step)
+        is_bulk = self.in_bulk and not step["send"].startswith("GET")
+        response = await (self._send_in_bulk(step) if is_bulk else self._send(step))
         allowed = step["status"] if isinstance(step["status"], list) else [step["status"]]
         self._require(response.status in allowed, f"the status should be {allowed}")
         if response.status == 201 and "{id}" not in self.placeholders:
@@ -118,17 +139,43 @@ class Transcript:
             self._record(f"< {response.status}", dict(response.headers), received)
             return self._checked(response, received)
 
+    async def _send_in_bulk(self, step: Case) -> Response:
+        """Send a change as the operation of a bulk request; returns what a single request would."""
+        operation = BULK_OPERATION.fullmatch(step["send"])
+        assert operation is not None
+        document = {"method": operation[1], "path": operation[2], "bulkId": "1"}
+        data = self._body(step)
+        if data is not None:
+            document["data"] = data
+        body = {"schemas": [BULK_REQUEST], "Operations": [document]}
+        reply = await self._send({"send": "POST /Bulk", "body": body})
+        self._compare(200, reply.status, "the status of the bulk request")
+        [result] = reply.body["Operations"]
+        status = int(result["status"])
+        if status >= 400:
+            self._compare({"status": result["status"]}, result["response"], "the error")
+            return Response(status, {}, result["response"])
+        if "response" not in step and status != 201:
+            return Response(status, {}, {})
+        target = result["location"].removeprefix(self.url)
+        return Response(status, {}, (await self._send({"send": f"GET {target}"})).body)
+
     def _content(self, step: Case) -> bytes | None:
         if "raw_base64" in step:
             return base64.b64decode(step["raw_base64"])
         if "raw" in step:
             return bytes(self.fill(step["raw"]), "utf-8")
-        body = step.get("body")
-        if "operations" in step:
-            body = {"schemas": [PATCH_OP], "Operations": step["operations"]}
+        body = self._body(step)
         return None if body is None else json.dumps(self._fill_values(body)).encode()
 
+    def _body(self, step: Case) -> Any:
+        if "operations" in step:
+            return {"schemas": [PATCH_OP], "Operations": step["operations"]}
+        return step.get("body")
+
     def _checked(self, response: aiohttp.ClientResponse, content: bytes) -> Response:
+        if response.status == 304:
+            return Response(304, response.headers, {})
         self._require(response.content_type == MEDIA_TYPE, f"the media type should be {MEDIA_TYPE}")
         if response.status == 204:
             self._require(content == b"", "a 204 has no body")
