@@ -3,7 +3,7 @@
 import sys
 import tempfile
 from collections import Counter
-from importlib.metadata import version
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 
 from tests.conformance.suites import SUITES, Check
@@ -28,9 +28,17 @@ def is_acceptable(check: Check) -> bool:
     return check.outcome in ("passed", "skipped")
 
 
+def title(name: str) -> str:
+    """The name of a suite, with its version if it is a package."""
+    try:
+        return f"{name} {version(name)}"
+    except PackageNotFoundError:
+        return f"{name} (recorded requests)"
+
+
 def print_table(name: str, checks: list[Check]) -> None:
-    """Print one line for each kind of check, and one for each failure."""
-    print(f"\n{name} {version(name)}\n{'─' * WIDTH}")
+    """Print one line for each kind of check, and the details of each failure."""
+    print(f"\n{title(name)}\n{'─' * WIDTH}")
     for kind in dict.fromkeys(check.name for check in checks):
         outcomes = Counter(check.outcome for check in checks if check.name == kind)
         counts = ", ".join(f"{count} {outcome}" for outcome, count in outcomes.items())
