@@ -55,7 +55,6 @@ _REASONS: Final[Mapping[int, str]] = {
     _Error.NO_SIGNED_ASSERTION: "not_signed",
     _Error.INVALID_SIGNATURE: "bad_signature",
     _Error.NO_ATTRIBUTESTATEMENT: "missing_claim",
-    _Error.DUPLICATED_ATTRIBUTE_NAME_FOUND: "bad_claim",
     _Error.DEPRECATED_SIGNATURE_METHOD: "weak_algorithm",
     _Error.DEPRECATED_DIGEST_METHOD: "weak_algorithm",
     _Error.WRONG_SUBJECTCONFIRMATION: "bad_assertion",

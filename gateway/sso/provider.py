@@ -110,6 +110,9 @@ class ServiceProvider:
                 "wantNameId": True,
                 "rejectDeprecatedAlgorithm": True,
                 "requestedAuthnContext": False,  # Entra decides how people authenticate
+                # Keycloak sends each role in an attribute of its own. A claim that is given twice
+                # is refused all the same, because it then has two values.
+                "allowRepeatAttributeName": True,
                 "allowSingleLabelDomains": True,
                 # No expiry: Entra reads the file once, when an administrator uploads it.
                 "metadataValidUntil": "",

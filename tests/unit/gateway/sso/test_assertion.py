@@ -4,10 +4,22 @@ from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 
 import pytest
+from lxml import etree
 
 from gateway.sso.assertion import Assertion, verify
 from gateway.sso.refusals import SignInError
-from tests.support.saml.idp import ann_claims, changed, encoded, response, sign, signed
+from tests.support.saml.idp import (
+    EMAIL_ADDRESS,
+    NAMES,
+    SAML,
+    ann_claims,
+    changed,
+    encoded,
+    reparsed,
+    response,
+    sign,
+    signed,
+)
 from tests.support.saml.parties import (
     ACME,
     EU,
@@ -104,6 +116,27 @@ def test_missing_name_claims_are_accepted_and_reported():
         "",
         ("givenname", "surname"),
     )
+
+
+def with_attributes(*attributes):
+    """A signed response with these additional attributes, each in an element of its own."""
+    root = response(VALID)
+    statement = root.find("saml:Assertion/saml:AttributeStatement", NAMES)
+    for name, value in attributes:
+        attribute = etree.SubElement(statement, f"{{{SAML}}}Attribute", Name=name)
+        etree.SubElement(attribute, f"{{{SAML}}}AttributeValue").text = value
+    sign(root.find("saml:Assertion", NAMES), ACME)
+    return reparsed(root)
+
+
+def test_other_attribute_that_is_given_twice_is_ignored():
+    found = verify_response(with_attributes(("Role", "offline_access"), ("Role", "uma")))
+    assert found.email == "ann@acme.test"
+
+
+@pytest.mark.parametrize("value", ["ann@acme.test", "eve@acme.test"])
+def test_claim_that_is_given_twice_is_refused(value):
+    assert refusal_reason(with_attributes((EMAIL_ADDRESS, value))) == "bad_claim"
 
 
 def test_response_for_the_other_region_is_refused():
