@@ -16,7 +16,7 @@ from gateway.scim import resource as resources
 from gateway.scim.errors import ScimError
 from gateway.scim.filter import And, Compare, ElementMatch, Not, Operator, Or, Present
 from gateway.scim.patch import Op, Operation
-from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, AttributePath, Type
+from gateway.scim.schema import ENTERPRISE_USER_URN, GROUP, USER, AttributePath, Schema, Type
 
 # Parts of requests
 
@@ -736,3 +736,112 @@ def test_one_value_never_takes_the_place_of_several(emails, operation, value):
     operations = [Operation(operation, "emails.value", value)]
     patched = accepted(patch.apply, USER, {"userName": "ann", "emails": emails}, operations)
     assert (patched is None) is (len(emails) > 1)
+
+
+@st.composite
+def damaged_value_paths(draw):
+    """The path of a PATCH whose filter is damaged, or whose brackets are."""
+    text = f"emails[{draw(damaged_filters())}]{draw(st.sampled_from(['', '.value', '.type']))}"
+    start = draw(st.integers(0, len(text)))
+    return draw(st.sampled_from([text, text[:start] + draw(DAMAGE) + text[start:]]))
+
+
+@given(st.one_of(damaged_value_paths(), TEXTS))
+def test_value_path_that_does_not_parse_strictly_is_refused(text):
+    path = accepted(paths.parse, USER, text)
+    assert path is None or path.filter is None or is_strict(text)
+
+
+def ids_in(value):
+    """The members that a value names."""
+    if isinstance(value, list):
+        return {each for element in value for each in ids_in(element)}
+    if isinstance(value, dict):
+        named = [value.get("value"), value.get("$ref")]
+        return {each.rpartition("/")[2] for each in named if each}
+    return {value} if isinstance(value, str) and value else set()
+
+
+MEMBER_FILTERS = st.one_of(
+    IDS.map(lambda each: (f'[value eq "{each}"]', {each})),
+    st.tuples(IDS, IDS).map(
+        lambda two: (f'[value eq "{two[0]}" or value eq "{two[1]}"]', set(two))
+    ),
+)
+
+
+@given(st.sets(IDS), st.sampled_from(Op), st.none() | MEMBER_FILTERS, MEMBER_VALUES)
+def test_group_patch_removes_and_adds_only_members_that_it_names(ids, op, selection, value):
+    group = {
+        "displayName": "T",
+        **({"members": [{"value": i} for i in sorted(ids)]} if ids else {}),
+    }
+    filter_, selected = selection or ("", set())
+    operation = Operation(op, f"members{filter_}", value)
+
+    patched = accepted(patch.apply, GROUP, group, [operation])
+
+    if patched is None:
+        return
+    after = {each["value"] for each in patched.get("members", [])}
+    lost, gained = ids - after, after - ids
+    assert gained <= ids_in(value)
+    if selection is not None:
+        assert lost <= selected
+        assert not gained
+        assert not lost or op is Op.REMOVE or value in (None, "", [])
+    elif op is Op.ADD:
+        assert not lost
+    elif op is Op.REPLACE:
+        assert after == (ids_in(value) if value is not None else set())
+    elif value is not None:
+        assert lost <= ids_in(value)
+
+
+TAGGED = USER.with_extension(
+    Schema.from_document(
+        {
+            "id": "urn:acme:Tags",
+            "name": "Tags",
+            "attributes": [{"name": "tags", "type": "string", "multiValued": True}],
+        }
+    )
+)
+TAGS = st.sampled_from(["a", "B", "c"])
+TAG_ELEMENTS = st.one_of(
+    TAGS,
+    TAGS.map(lambda tag: {"value": tag.upper(), "type": "x"}),
+    st.sampled_from([None, "", {}, {"value": None}, {"display": "a"}, ["a"]]),
+)
+TAG_VALUES = st.one_of(TAG_ELEMENTS, st.lists(TAG_ELEMENTS, max_size=3))
+TAG_PATHS = st.sampled_from(["tags", 'tags[value eq "a"]', 'tags[value eq "a"].value', None])
+
+
+def tags_in(value):
+    if isinstance(value, list):
+        return {tag for each in value for tag in tags_in(each)}
+    tag = value.get("value") if isinstance(value, dict) else value
+    return {tag.lower()} if isinstance(tag, str) and tag else set()
+
+
+@given(st.lists(TAGS, min_size=1, unique=True), st.sampled_from(Op), TAG_PATHS, TAG_VALUES)
+def test_patch_of_simple_values_removes_and_adds_only_what_it_names(tags, op, path, value):
+    user = {"userName": "ann", "urn:acme:Tags": {"tags": tags}}
+    operation = Operation(op, path, {"urn:acme:Tags:tags": value} if path is None else value)
+
+    patched = accepted(patch.apply, TAGGED, user, [operation])
+
+    if patched is None:
+        return
+    before = tags_in(tags)
+    after = tags_in(patched.get("urn:acme:Tags", {}).get("tags", []))
+    lost = before - after
+    assert after - before <= tags_in(value)
+    if path not in (None, "tags"):
+        assert lost <= {"a"}
+    elif op is Op.ADD:
+        assert not lost
+    elif op is Op.REPLACE:
+        assert after == tags_in(value)
+    elif value is not None:
+        assert lost <= tags_in(value)
