@@ -79,13 +79,14 @@ def _at_path(resource_type: ResourceType, op: Op, text: str, value: Json, budget
         raise mutability(
             f"{path.target.text} is readOnly and set by the service; leave it out of the PATCH."
         )
-    if op is Op.ADD and path.filter and not path.target.sub_attribute and value in (None, "", []):
+    target, value = values.normalized(path.target, value)
+    change = _change(op, target, path.filter, value)
+    if op is Op.ADD and path.filter and not target.sub_attribute and change.clears:
         raise invalid_value(
             f"The value to add to {path.target.text} is {describe(value)}; send the path"
             f" {path.target.text} with the value to add."
         )
-    target, value = values.normalized(path.target, value)
-    return _change(op, target, path.filter, value)
+    return change
 
 
 def _pathless(resource_type: ResourceType, op: Op, value: Json, budget: Budget) -> Iterator[Change]:

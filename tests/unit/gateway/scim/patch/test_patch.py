@@ -641,6 +641,8 @@ def test_patch_changes_the_members_of_a_group(operation, members):
         (op("replace", 'members[value eq "u9"]', "u9"), "noTarget", "path members"),
         (op("add", 'members[value eq "u9"]', None), "invalidValue", "members is null"),
         (op("add", 'members[value eq "u1"]', []), "invalidValue", "members is an array"),
+        (op("add", 'members[value eq "u1"]', [None]), "invalidValue", "members is an array"),
+        (op("add", 'members[value eq "u1"]', [""]), "invalidValue", "members is an array"),
     ],
 )
 def test_invalid_patch_of_a_group_is_refused(operation, scim_type, mentions):
