@@ -239,12 +239,14 @@ def _element_to_create(change: Change) -> Resource:
 
     RFC 7644 section 3.5.2.3 requires the error noTarget here. But Entra expects that a change of
     `emails[type eq "work"]` creates the element. A filter on other sub-attributes is refused with
-    noTarget: creating `emails[value eq "gone@x"]` would restore a value that was removed.
+    noTarget: creating `emails[value eq "gone@x"]` would restore a value that was removed. So is any
+    filter on members, whose type is not a label but what the member is.
     """
     if change.filter is None:
         return {}
     created = _required_values(change.filter)
-    if created is None or not created.keys() <= _QUALIFIERS:
+    is_reference = change.target.attribute.is_reference
+    if created is None or is_reference or not created.keys() <= _QUALIFIERS:
         raise _no_target(change)
     return created
 
