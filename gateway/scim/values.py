@@ -34,6 +34,7 @@ _HIDDEN: Final = frozenset({"Cc", "Cf", "Cs"})
 
 # Sub-attributes that only describe the value of their element (RFC 7643 section 2.4).
 _LABELS: Final = frozenset({"type", "primary"})
+_ENDPOINTS: Final = frozenset({"Users", "Groups"})
 
 Json = Any  # a value as orjson returns it; `object` would need a cast at every step
 Element = Mapping[str, Any]
@@ -326,8 +327,8 @@ def read_parts(attribute: Attribute, value: object) -> dict[str, Any]:
             raise duplicate_attribute(sub_attribute.label)
         parts[sub_attribute.name] = read(sub_attribute, part)
     reference = parts.pop(REFERENCE, None)
-    if reference is not None and parts.get("value") is None:
-        parts["value"] = referenced_id(reference)
+    if reference is not None and parts.get("value") is None and attribute.value is not None:
+        parts["value"] = read(attribute.value, referenced_id(attribute, reference))
     return parts
 
 
@@ -343,13 +344,19 @@ def normalized(path: AttributePath, value: object) -> tuple[AttributePath, objec
         return AttributePath(path.extension, path.attribute), value
     if path.sub_attribute.name != REFERENCE or path.read_only:
         return path, value
-    id_ = referenced_id(value) if isinstance(value, str) else value
+    id_ = referenced_id(path.attribute, value) if isinstance(value, str) and value else value
     return AttributePath(path.extension, path.attribute, path.attribute.value), id_
 
 
-def referenced_id(address: str) -> str:
-    """The id at the end of a resource's URI."""
-    return address.rstrip("/").rpartition("/")[2]
+def referenced_id(attribute: Attribute, address: str) -> str:
+    """The id at the end of a resource's URI. Refuses (invalidValue) a URI without an id."""
+    id_ = address.rstrip("/").rpartition("/")[2]
+    if not id_ or id_ in _ENDPOINTS:
+        raise invalid_value(
+            f"{attribute.label}.$ref is {describe(address)}, which has no id; send the URI of a"
+            " resource, or its id as value."
+        )
+    return id_
 
 
 def names_nothing(attribute: Attribute, value: object) -> bool:

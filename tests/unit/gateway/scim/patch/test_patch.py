@@ -642,6 +642,9 @@ def test_patch_changes_the_members_of_a_group(operation, members):
         (op("add", 'members[value eq "u9"]', None), "invalidValue", "members is null"),
         (op("add", 'members[value eq "u1"]', []), "invalidValue", "members is an array"),
         (op("add", 'members[value eq "u1"]', [None]), "invalidValue", "members is an array"),
+        (op("replace", "members", [{"$ref": "/"}]), "invalidValue", 'members.$ref is "/"'),
+        (op("add", "members", {"$ref": "https://x/Users/"}), "invalidValue", "has no id"),
+        (op("replace", "members", [{"$ref": " "}]), "invalidValue", "members.value is blank"),
         (op("add", 'members[value eq "u1"]', [""]), "invalidValue", "members is an array"),
     ],
 )
@@ -695,6 +698,16 @@ def test_complex_value_with_an_immutable_part_cannot_be_cleared(value):
 def test_extension_without_its_required_attribute_is_refused():
     with refused(400, "invalidValue", "number is required"):
         patched(BARE, op("add", "tags", "red"), resource_type=BADGE)
+
+
+@pytest.mark.parametrize("reference", ["/", "https://scim.test/Users/", "Users"])
+def test_manager_reference_without_an_id_is_refused(reference):
+    for operation in (
+        op("replace", "manager.$ref", reference),
+        op("add", "manager", {"$ref": reference}),
+    ):
+        with refused(400, "invalidValue", "manager.$ref"):
+            patched(ANN, operation)
 
 
 STAFF_URN = "urn:acme:1.0:Staff"
