@@ -24,6 +24,7 @@ from gateway.http.responses import Document, ScimResponse, error_response
 from gateway.http.streaming import ABORT_REASON, send
 from gateway.limits.admission import AdmissionControl
 from gateway.limits.rejections import RejectedError
+from gateway.provisioning_log.clients import client_name
 from gateway.provisioning_log.entry import RefusedRequest
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.scim.errors import ScimError
@@ -72,7 +73,8 @@ class ScimEndpoint:
 
     async def __call__(self, request: web.Request) -> web.StreamResponse:
         """Match the route, verify the key and call the handler; errors become error responses."""
-        state = _RequestState(uuid4().hex)
+        name = client_name(request.headers.get("User-Agent"), request.raw_path)
+        state = _RequestState(uuid4().hex, name)
         try:
             return await self._respond(request, state)
         finally:
@@ -187,6 +189,7 @@ class ScimEndpoint:
             headers=request.headers,
             parse_body=state.parse_body,
             memory=state.memory,
+            client=state.client,
             user_type=user_type,
             refused=state.refused_parts,
             charge_requests=lambda requests: self._admission.charge_requests(
@@ -235,6 +238,7 @@ class ScimEndpoint:
             request_id=state.request_id,
             organization_id=state.caller.organization_id,
             key_id=state.caller.key_id,
+            client=state.client,
             **({} if abort_reason is None else {"abort_reason": abort_reason}),
         )
 
@@ -244,6 +248,7 @@ class _RequestState:
     """The state of one request, from which its log line is written."""
 
     request_id: str
+    client: str
     endpoint: str = ""
     resource_id: str = ""
     caller: Caller = ANONYMOUS
@@ -316,6 +321,7 @@ def _refused_request(
     return RefusedRequest(
         caller=state.caller,
         request_id=state.request_id,
+        client=state.client,
         method=request.method,
         target=request.rel_url.raw_path_qs.partition(PREFIX)[2],
         endpoint=state.endpoint,

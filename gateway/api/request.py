@@ -109,6 +109,8 @@ class ScimRequest:
     """The memory for a large response; released once the response is sent."""
     omits_body: bool = False
     """Whether the sender uses only the status and the headers of the response."""
+    client: str = ""
+    """The name of the client application, for the provisioning log only."""
     user_type: ResourceType = USER
     """The User type of the caller's organization, with its custom attributes."""
     refused: list[RefusedPart] = field(default_factory=list)
@@ -131,8 +133,8 @@ class ScimRequest:
 
     @property
     def origin(self) -> Origin:
-        """The request id and key id, which are sent to the services."""
-        return Origin(self.request_id, self.caller.key_id)
+        """The request id, key id and client, which are sent to the services."""
+        return Origin(self.request_id, self.caller.key_id, self.client)
 
     def own(self, resource_type: ResourceType) -> ResourceType:
         """A resource type with the custom attributes of the caller's organization."""

@@ -59,12 +59,18 @@ class Origin:
 
     request_id: str
     key_id: str = ""
+    client: str = ""
+    """The name of the client application, in ASCII; empty for the portal and background tasks."""
 
     @property
     def metadata(self) -> tuple[tuple[str, str], ...]:
         """The gRPC metadata that each call carries."""
-        metadata = (("x-request-id", self.request_id),)
-        return (*metadata, ("x-key-id", self.key_id)) if self.key_id else metadata
+        pairs = (
+            ("x-request-id", self.request_id),
+            ("x-key-id", self.key_id),
+            ("x-client", self.client),
+        )
+        return tuple(pair for pair in pairs if pair[1])
 
 
 class UserClient:

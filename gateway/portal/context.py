@@ -14,6 +14,7 @@ from cloudacademy.users.v1.sessions_pb2 import Session
 
 from gateway.backend.client import Origin, call
 from gateway.backend.portal import PortalClients
+from gateway.portal.models.providers import ENTRA, Provider, of_path
 from gateway.portal.renderer import TemplateRenderer
 from gateway.web.cookies import Cookies
 from gateway.web.csrf import CSRF_FIELD, FormTokens
@@ -91,6 +92,16 @@ class PageContext:
         )
 
     @property
+    def page_provider(self) -> Provider | None:
+        """The identity provider to which the page belongs; None for a page of all providers."""
+        return of_path(self.request.path)
+
+    @property
+    def provider(self) -> Provider:
+        """The identity provider whose labels and steps the page shows."""
+        return self.page_provider or ENTRA
+
+    @property
     def now(self) -> datetime:
         """The current time, with a time zone."""
         return self.portal.clock()
@@ -143,6 +154,7 @@ class PageContext:
             "organization_name": self.organization_name,
             "here": self.request.path,
             "now": self.now,
+            "provider": self.provider,
             "request_id": self.request_id,
             "form_field": CSRF_FIELD,
             "form_token": self.form_token() if self.form_binding else "",

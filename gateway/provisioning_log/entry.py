@@ -51,6 +51,8 @@ class RefusedRequest:
     body: bytes
     client_address: str
     error: ScimError
+    client: str = ""
+    """The name of the client application."""
     document: Mapping[str, Any] | None = None
     """The parsed body, if the route has parsed it."""
 
@@ -113,6 +115,7 @@ def _entry(refused: RefusedRequest, **fields: Any) -> pb.Activity:  # noqa: ANN4
     error = refused.error
     return pb.Activity(
         request_id=refused.request_id,
+        client=refused.client,
         refused=True,
         refusal=pb.RefusedRequest(
             method=refused.method[:20],

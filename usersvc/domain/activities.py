@@ -19,6 +19,7 @@ from usersvc.domain.changes import ChangeType
 MAX_RECORDED: Final = 100
 MAX_RETURNED_MEMBERS: Final = 100
 MAX_TEXT: Final = 200
+MAX_CLIENT: Final = 40
 MAX_HOURS: Final = 31 * 24
 MAX_DAYS: Final = 400
 CYCLE_PERIOD: Final = timedelta(days=7)
@@ -109,6 +110,8 @@ class Activity:
     resource_name: str
     request_id: str
     key_id: UUID | None
+    client: str = ""
+    """The name of the client application. It rests on the client's own claims."""
     fields: tuple[FieldChange, ...] = ()
     members: tuple[Reference, ...] = ()
     member_count: int = 0
@@ -205,6 +208,7 @@ def check(activity: Activity) -> None:
             raise InvalidField(f"refusal.{name}", f"is longer than {limit:,} characters")
     limits.check("resource_name", activity.resource_name, limits.MAX_KEY_BYTES)
     limits.check("request_id", activity.request_id, 100)
+    limits.check("client", activity.client, MAX_CLIENT)
 
 
 def check_span(start: datetime, end: datetime, width: Width) -> None:

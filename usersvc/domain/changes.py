@@ -52,6 +52,8 @@ class Origin:
 
     request_id: str
     key_id: UUID | None = None
+    client: str = ""
+    """The name of the client application, for the log only."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -92,6 +92,7 @@ class GroupStore:
                 organization_id, now, profile.display_name, profile.external_id or None,
                 found.new_members, found.groups, unknown,
                 changes.assigned_group_fields(profile, unknown), origin.request_id, origin.key_id,
+                origin.client,
             )  # fmt: skip
             if request is not None:
                 await idempotency.end(db, request, group_id)
@@ -171,7 +172,9 @@ class GroupStore:
                 raise Refusal(GROUP_NOT_FOUND, group_id)
             if etag and etag != str(version):
                 raise Refusal(ETAG_MISMATCH, str(version))
-            arguments = (organization_id, group_id, now, origin.request_id, origin.key_id)
+            arguments = (
+                organization_id, group_id, now, origin.request_id, origin.key_id, origin.client,
+            )  # fmt: skip
             await db.execute(_LEAVE_PARENTS, *arguments)
             await db.execute(_DELETE, *arguments)
 
@@ -282,6 +285,7 @@ async def _write(
             new_values=differing.new,
             request_id=origin.request_id,
             key_id=origin.key_id,
+            client=origin.client,
         ),
     )
     if version is None:
@@ -357,9 +361,9 @@ _INSERT: Final = f"""
     ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
-             create_time, request_id, key_id, resource_name)
+             create_time, request_id, key_id, client, resource_name)
         SELECT $1, next_change(), type, (SELECT group_id FROM new_group), 1, fields, user_ids,
-               group_ids, $2, $9, $10, $3
+               group_ids, $2, $9, $10, $11, $3
           FROM (SELECT * FROM change ORDER BY ordinal) AS change
     )
     SELECT group_id FROM new_group
@@ -384,6 +388,7 @@ class _UpdateArguments(NamedTuple):
     new_values: Sequence[str | None]
     request_id: str
     key_id: UUID | None
+    client: str
 
 
 def _update(user: str, group: str) -> str:
@@ -433,10 +438,10 @@ def _update(user: str, group: str) -> str:
         ), logged AS (
             INSERT INTO changes
                 (organization_id, number, type, resource_id, version, fields, user_ids, group_ids,
-                 create_time, request_id, key_id, resource_name, old_values, new_values)
+                 create_time, request_id, key_id, client, resource_name, old_values, new_values)
             SELECT :organization_id, next_change(), type, :group_id,
                    (SELECT version FROM written), fields, user_ids, group_ids, :now,
-                   :request_id, :key_id, :display_name,
+                   :request_id, :key_id, :client, :display_name,
                    CASE type WHEN 7 THEN :old_values::text[] END,
                    CASE type WHEN 7 THEN :new_values::text[] END
               FROM (SELECT * FROM change ORDER BY ordinal) AS change
@@ -484,8 +489,8 @@ _LEAVE_PARENTS: Final = """
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, version, group_ids, create_time, request_id,
-         key_id, resource_name)
-    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+         key_id, client, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, $6, display_name
       FROM (SELECT * FROM changed ORDER BY group_id) AS changed
 """
 
@@ -497,7 +502,7 @@ _DELETE: Final = """
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, create_time, request_id, key_id,
-         resource_name)
-    SELECT $1, next_change(), 8, group_id, $3, $4, $5, display_name
+         client, resource_name)
+    SELECT $1, next_change(), 8, group_id, $3, $4, $5, $6, display_name
       FROM deleted
 """

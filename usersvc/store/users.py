@@ -297,6 +297,7 @@ async def insert(
                 assigned_fields=changes.assigned_fields(profile),
                 request_id=origin.request_id,
                 key_id=origin.key_id,
+                client=origin.client,
             ),
             *user_rows.columns(profile),
         )
@@ -325,6 +326,7 @@ async def write(
                 new_values=differing.new,
                 request_id=origin.request_id,
                 key_id=origin.key_id,
+                client=origin.client,
                 loses_administrator=users.administers(user.profile)
                 and not users.administers(profile),
             ),
@@ -354,7 +356,7 @@ async def delete(
         raise Refusal(USER_NOT_FOUND, user_id)
     if version not in (None, row["version"]):
         raise Refusal(ETAG_MISMATCH, str(row["version"]))
-    arguments = (organization_id, user_id, now, origin.request_id, origin.key_id)
+    arguments = (organization_id, user_id, now, origin.request_id, origin.key_id, origin.client)
     await _erase_refusals(db, organization_id, user_id)
     await db.execute(_ERASE_LOG, organization_id, user_id)
     names = sessions.identifiers_of_deleted(row["user_name"], row["external_id"] or "")
@@ -466,8 +468,8 @@ _LEAVE_GROUPS: Final = f"""
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, version, user_ids, create_time, request_id,
-         key_id, resource_name)
-    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, display_name
+         key_id, client, resource_name)
+    SELECT $1, next_change(), 10, group_id, version, ARRAY[$2::uuid], $3, $4, $5, $6, display_name
       FROM (SELECT * FROM changed ORDER BY group_id) AS changed
 """  # noqa: S608
 
@@ -477,9 +479,9 @@ _DELETE: Final = f"""
     )
     INSERT INTO changes
         (organization_id, number, type, resource_id, create_time, request_id, key_id,
-         last_administrator_lost)
-    SELECT $1, next_change(), 5, user_id, $3, $4, $5,
-           $6 AND {_LAST_ADMINISTRATOR.format(organization="$1", user="$2")}
+         client, last_administrator_lost)
+    SELECT $1, next_change(), 5, user_id, $3, $4, $5, $6,
+           $7 AND {_LAST_ADMINISTRATOR.format(organization="$1", user="$2")}
       FROM deleted
 """  # noqa: S608
 
@@ -492,6 +494,7 @@ class _InsertArguments(NamedTuple):
     assigned_fields: Sequence[str]
     request_id: str
     key_id: UUID | None
+    client: str
 
 
 class _UpdateArguments(NamedTuple):
@@ -507,6 +510,7 @@ class _UpdateArguments(NamedTuple):
     new_values: Sequence[str | None]
     request_id: str
     key_id: UUID | None
+    client: str
     loses_administrator: bool
 
 
@@ -519,9 +523,9 @@ _INSERT: Final = sql.number_arguments(
     ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
-             request_id, key_id, resource_name)
+             request_id, key_id, client, resource_name)
         SELECT :organization_id, next_change(), 1, user_id, 1, :assigned_fields, :active IS TRUE,
-               :now, :request_id, :key_id, :user_name
+               :now, :request_id, :key_id, :client, :user_name
           FROM created
     )
     SELECT user_id FROM created
@@ -540,9 +544,10 @@ _UPDATE: Final = sql.number_arguments(
     ), logged AS (
         INSERT INTO changes
             (organization_id, number, type, resource_id, version, fields, active, create_time,
-             request_id, key_id, resource_name, old_values, new_values, last_administrator_lost)
+             request_id, key_id, client, resource_name, old_values, new_values,
+             last_administrator_lost)
         SELECT :organization_id, next_change(), :type, :user_id, version, :fields, :active IS TRUE,
-               :now, :request_id, :key_id, :user_name, :old_values, :new_values,
+               :now, :request_id, :key_id, :client, :user_name, :old_values, :new_values,
                :loses_administrator
                AND {_LAST_ADMINISTRATOR.format(organization=":organization_id", user=":user_id")}
           FROM written

@@ -1,11 +1,12 @@
 """The health of provisioning: one line, which warns before Entra quarantines the job.
 
 Entra quarantines a job at once if its key is refused, and also if more than 40 % of its changes
-fail. It then retries a quarantined job once a day.
+fail. It then retries a quarantined job once a day. Other identity providers have neither cycles nor
+a quarantine; they call when something changes.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from enum import StrEnum
 from typing import Final
@@ -13,11 +14,12 @@ from typing import Final
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
 from gateway.portal.models.key_rows import KeyRow
+from gateway.portal.models.providers import ENTRA, Provider
 from gateway.portal.models.times import ago, duration, pluralize
 
-INTERVAL_MINUTES: Final = 40
 QUARANTINE_RATE: Final = 0.4
 WARNING_RATE: Final = 0.1
+_QUARANTINE: Final = f" Entra quarantines the job above {QUARANTINE_RATE:.0%}."
 MIN_FAILURES: Final = 5
 """Fewer failures cause no warning, whatever their share of the changes."""
 RECENT: Final = timedelta(minutes=90)
@@ -61,6 +63,8 @@ class HealthSignals:
     last_key_refusal: datetime | None
     """When a request with a refused key last arrived."""
     now: datetime
+    provider: Provider = ENTRA
+    """The identity provider that the texts name. The links lead to its pages."""
 
     @property
     def last_contact(self) -> datetime | None:
@@ -91,9 +95,10 @@ class Health:
     link_text: str = ""
 
 
-FAILURES: Final = ("/settings/integrations/entra/log?result=failure", "View failures")
-REFUSED_KEYS: Final = ("/settings/integrations/entra/log?action=key", "View refused requests")
-NEW_KEY: Final = ("/settings/integrations/entra/keys/new", "Generate an API key")
+FAILURES: Final = ("log?result=failure", "View failures")
+REFUSED_KEYS: Final = ("log?action=key", "View refused requests")
+NEW_KEY: Final = ("keys/new", "Generate an API key")
+"""Pages of a provider, and the texts of the links to them."""
 
 
 def totals(counts: Sequence[ActivityCount] | None) -> Totals | None:
@@ -105,7 +110,7 @@ def totals(counts: Sequence[ActivityCount] | None) -> Totals | None:
 
 def health(signals: HealthSignals) -> Health:
     """The most severe condition that applies."""
-    return (
+    found = (
         _off(signals)
         or _key_refused(signals)
         or _without_key(signals)
@@ -114,14 +119,18 @@ def health(signals: HealthSignals) -> Health:
         or _expiring(signals)
         or _good(signals)
     )
+    return replace(found, link=signals.provider.path + found.link) if found.link else found
 
 
 def contact_text(signals: HealthSignals) -> str:
     """The last contact, for example "43 minutes ago. Entra syncs about every 40 minutes."."""
+    provider = signals.provider
     if signals.last_contact is None:
-        return "Entra has not connected yet."
+        return f"{provider.subject} has not connected yet."
     last = ago(signals.last_contact, signals.now).capitalize()
-    return f"{last}. Entra syncs about every {INTERVAL_MINUTES} minutes."
+    if provider.interval_minutes is None:
+        return f"{last}. {provider.subject} connects when something changes."
+    return f"{last}. {provider.subject} syncs about every {provider.interval_minutes} minutes."
 
 
 def _off(signals: HealthSignals) -> Health | None:
@@ -132,12 +141,13 @@ def _off(signals: HealthSignals) -> Health | None:
         "Provisioning is off",
         "All API keys are refused until you activate the integration."
         if signals.keys
-        else "Activate the integration, then generate an API key for Entra.",
+        else f"Activate the integration, then generate an API key for {signals.provider.name}.",
     )
 
 
 def _key_refused(signals: HealthSignals) -> Health | None:
     refused, last_contact = signals.last_key_refusal, signals.last_contact
+    provider = signals.provider
     if refused is None or (
         last_contact is not None and last_contact + LAST_USE_ACCURACY >= refused
     ):
@@ -147,32 +157,36 @@ def _key_refused(signals: HealthSignals) -> Health | None:
             Level.WARNING,
             "An old API key is still being used",
             f"The newest key works, but a request with a key that no longer works arrived "
-            f"{ago(refused, signals.now)}. If Entra sent it, paste the newest key as Secret Token "
-            "in Entra.",
+            f"{ago(refused, signals.now)}. If {provider.name} sent it, paste the newest key as "
+            f"{provider.secret_label} there.",
             *REFUSED_KEYS,
         )
     return Health(
         Level.CRITICAL,
-        "Entra's API key is refused",
-        f"The last request, {ago(refused, signals.now)}, used a key that no longer works. Entra "
-        "quarantines the job for this. Paste the newest key as Secret Token in Entra and select "
-        "“Test Connection”.",
+        f"{provider.subject}'s API key is refused",
+        f"The last request, {ago(refused, signals.now)}, used a key that no longer works. "
+        f"{'Entra quarantines the job for this. ' if provider.quarantines else ''}"
+        f"Paste the newest key as {provider.secret_label} in {provider.name} and {provider.test}.",
         *REFUSED_KEYS,
     )
 
 
 def _without_key(signals: HealthSignals) -> Health | None:
+    provider = signals.provider
     if any(key.works for key in signals.keys):
         return None
     if not signals.keys:
         return Health(
-            Level.WAITING, "Almost there", "Generate an API key and paste it into Entra.", *NEW_KEY
+            Level.WAITING,
+            "Almost there",
+            f"Generate an API key and paste it into {provider.name}.",
+            *NEW_KEY,
         )
     return Health(
         Level.CRITICAL,
         "No working API key",
-        "Generate a new API key and paste it as Secret Token in Entra before Entra's next cycle "
-        "fails.",
+        f"Generate a new API key and paste it as {provider.secret_label} in {provider.name} before "
+        f"its next request fails.",
         *NEW_KEY,
     )
 
@@ -185,28 +199,29 @@ def _failing(signals: HealthSignals) -> Health | None:
     return Health(
         Level.CRITICAL if signals.failure_rate >= QUARANTINE_RATE else Level.WARNING,
         f"{signals.failure_rate:.0%} of changes fail",
-        f"{day.refused:,} of {total} in the last 24 hours were refused. Entra quarantines the job "
-        f"above {QUARANTINE_RATE:.0%}.",
+        f"{day.refused:,} of {total} in the last 24 hours were refused."
+        f"{_QUARANTINE if signals.provider.quarantines else ''}",
         *FAILURES,
     )
 
 
 def _silent(signals: HealthSignals) -> Health | None:
-    last_contact = signals.last_contact
+    last_contact, provider = signals.last_contact, signals.provider
     if last_contact is None:
         return Health(
             Level.WAITING,
-            "Waiting for Entra",
-            "Paste your API key as Secret Token in Entra and select “Test Connection”.",
+            f"Waiting for {provider.name}",
+            f"Paste your API key as {provider.secret_label} in {provider.name} and "
+            f"{provider.test}.",
         )
-    if signals.now - last_contact < SILENCE_LIMIT:
+    if provider.interval_minutes is None or signals.now - last_contact < SILENCE_LIMIT:
         return None
     return Health(
         Level.WARNING,
-        "No contact from Entra",
-        f"Entra last connected {ago(last_contact, signals.now)}. It usually connects about every "
-        f"{INTERVAL_MINUTES} minutes. Check in Entra whether provisioning is stopped or in "
-        "quarantine.",
+        f"No contact from {provider.name}",
+        f"{provider.subject} last connected {ago(last_contact, signals.now)}. It usually connects "
+        f"about every {provider.interval_minutes} minutes. Check in {provider.name} whether "
+        "provisioning is stopped or in quarantine.",
     )
 
 
@@ -218,22 +233,22 @@ def _expiring(signals: HealthSignals) -> Health | None:
     return Health(
         Level.WARNING,
         "An old API key is still in use",
-        f"It expires in {duration(max(end_times) - signals.now)}. Paste the newest key as Secret "
-        "Token in Entra before then.",
+        f"It expires in {duration(max(end_times) - signals.now)}. Paste the newest key as "
+        f"{signals.provider.secret_label} in {signals.provider.name} before then.",
     )
 
 
 def _good(signals: HealthSignals) -> Health:
-    day = signals.day
+    day, title = signals.day, f"{signals.provider.subject} is connected"
     if day is None:
         return Health(
             Level.GOOD,
-            "Entra is connected",
+            title,
             "The last 24 hours have too many changes to count right now. Check for failures.",
             *FAILURES,
         )
     if not day.all:
-        return Health(Level.GOOD, "Healthy", "Entra is connected. No changes in the last 24 hours.")
+        return Health(Level.GOOD, "Healthy", f"{title}. No changes in the last 24 hours.")
     changes = pluralize(day.succeeded, "successful change")
     if not day.refused:
         return Health(Level.GOOD, "Healthy", f"{changes} in the last 24 hours, none refused.")

@@ -9,11 +9,10 @@ from cloudacademy.keys.v1 import audit_pb2 as pb
 from gateway.backend.errors import RefusedError
 from gateway.portal.context import PageContext, Route
 from gateway.portal.models.audit_rows import KINDS, audit_rows, csv_end, csv_head, csv_line
-from gateway.portal.views.integration import ENTRA
+from gateway.portal.views.integration import provider_routes
 from gateway.web.download import send
 from gateway.web.headers import SECURITY
 
-AUDIT = f"{ENTRA}audit"
 PAGE_SIZE = 50
 FILE_PAGE_SIZE = 250
 MAX_FILE_EVENTS = 50_000
@@ -21,10 +20,10 @@ MAX_FILE_EVENTS = 50_000
 
 
 def routes() -> Sequence[Route]:
-    """The route of the audit trail."""
+    """The routes of the audit trail."""
     return (
-        Route("GET", AUDIT, audit),
-        Route("GET", f"{AUDIT}.csv", as_csv, is_file=True),
+        *provider_routes("GET", "audit", audit),
+        *provider_routes("GET", "audit.csv", as_csv, is_file=True),
     )
 
 

@@ -1,4 +1,4 @@
-"""Settings & Integrations, and the settings of Microsoft Entra ID."""
+"""Settings & Integrations, and the settings of provisioning with each identity provider's words."""
 
 import asyncio
 from collections.abc import Sequence
@@ -6,37 +6,50 @@ from collections.abc import Sequence
 from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2, sso_pb2
 
-from gateway.portal.context import PageContext, Route
+from gateway.portal.context import PageContext, Route, View
 from gateway.portal.models.notices import notice
+from gateway.portal.models.providers import PROVIDERS, ROOT
 from gateway.portal.views.overview import overview
-
-ENTRA = "/settings/integrations/entra/"
 
 
 def routes() -> Sequence[Route]:
-    """The routes of the integrations, and of activating and deactivating that of Entra."""
+    """The routes of the integrations, and of activating and deactivating that of provisioning."""
     return (
-        Route("GET", "/settings/integrations/", integrations),
-        Route("GET", ENTRA, entra),
-        Route("POST", f"{ENTRA}activate", activate),
-        Route("GET", f"{ENTRA}deactivate", confirm_deactivation),
-        Route("POST", f"{ENTRA}deactivate", deactivate),
+        Route("GET", ROOT, integrations),
+        *provider_routes("GET", "", integration),
+        *provider_routes("POST", "activate", activate),
+        *provider_routes("GET", "deactivate", confirm_deactivation),
+        *provider_routes("POST", "deactivate", deactivate),
     )
+
+
+def provider_routes(
+    method: str, path: str, view: View, *, is_file: bool = False
+) -> Sequence[Route]:
+    """The routes of a page of the integration, below the path of each identity provider.
+
+    All of them show the organization's only integration, in the words of the provider.
+    """
+    return [Route(method, each.path + path, view, is_file=is_file) for each in PROVIDERS]
 
 
 async def integrations(context: PageContext) -> web.Response:
-    """One card per integration."""
+    """A card for each identity provider of the provisioning integration, and for single sign-on."""
     provisioning, sso = await asyncio.gather(overview(context), _sso(context))
     return context.page(
-        "integrations.html", title="Settings & Integrations", overview=provisioning, sso=sso
+        "integrations.html",
+        title="Settings & Integrations",
+        overview=provisioning,
+        providers=PROVIDERS,
+        sso=sso,
     )
 
 
-async def entra(context: PageContext) -> web.Response:
-    """State, Tenant URL and API keys."""
+async def integration(context: PageContext) -> web.Response:
+    """Steps, Tenant URL, API keys and state."""
     return context.page(
-        "entra.html",
-        title="Microsoft Entra ID",
+        "integration.html",
+        title=context.provider.title,
         tab="setup",
         overview=await overview(context),
         tenant_url=context.portal.tenant_url,
@@ -52,12 +65,12 @@ async def activate(context: PageContext) -> web.Response:
             organization_id=context.organization_id, actor=context.actor
         ),
     )
-    return context.redirect(f"{ENTRA}?done=activated")
+    return context.redirect(f"{context.provider.path}?done=activated")
 
 
 async def confirm_deactivation(context: PageContext) -> web.Response:
-    """Ask for confirmation, because deactivating locks Entra out."""
-    return context.page("entra_deactivate.html", title="Deactivate integration", tab="setup")
+    """Ask for confirmation, because deactivating locks the identity provider out."""
+    return context.page("integration_deactivate.html", title="Deactivate integration", tab="setup")
 
 
 async def deactivate(context: PageContext) -> web.Response:
@@ -68,7 +81,7 @@ async def deactivate(context: PageContext) -> web.Response:
             organization_id=context.organization_id, actor=context.actor
         ),
     )
-    return context.redirect(f"{ENTRA}?done=deactivated")
+    return context.redirect(f"{context.provider.path}?done=deactivated")
 
 
 async def _sso(context: PageContext) -> sso_pb2.SsoConnection:

@@ -10,10 +10,9 @@ from gateway.portal import problems
 from gateway.portal.context import PageContext, Route
 from gateway.portal.models.key_rows import GRACE_HOURS, KeyRow, key_rows
 from gateway.portal.problems import ProblemError
-from gateway.portal.views.integration import ENTRA
+from gateway.portal.views.integration import provider_routes
 from gateway.portal.views.names import names_of
 
-NEW = f"{ENTRA}keys/new"
 _NO_KEY = "none"
 
 
@@ -29,10 +28,10 @@ class Keys:
     def routes(self) -> Sequence[Route]:
         """The routes of these pages."""
         return (
-            Route("GET", NEW, self.show_form),
-            Route("POST", NEW, self.generate),
-            Route("GET", f"{ENTRA}keys/{{key_id}}/revoke", self.confirm_revocation),
-            Route("POST", f"{ENTRA}keys/{{key_id}}/revoke", self.revoke),
+            *provider_routes("GET", "keys/new", self.show_form),
+            *provider_routes("POST", "keys/new", self.generate),
+            *provider_routes("GET", "keys/{key_id}/revoke", self.confirm_revocation),
+            *provider_routes("POST", "keys/{key_id}/revoke", self.revoke),
         )
 
     async def show_form(self, context: PageContext) -> web.Response:
@@ -102,7 +101,7 @@ class Keys:
                 actor=context.actor,
             ),
         )
-        return context.redirect(f"{ENTRA}?done=revoked")
+        return context.redirect(f"{context.provider.path}?done=revoked")
 
 
 async def _generated_already(context: PageContext, keys: Sequence[pb.Key]) -> web.Response:

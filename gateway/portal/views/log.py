@@ -13,20 +13,18 @@ from gateway.portal.models.log.curl import as_curl
 from gateway.portal.models.log.query import PAGE_SIZE, LogQuery, log_query
 from gateway.portal.models.log.rows import LogRow, log_row, log_rows
 from gateway.portal.models.log.sentences import ACTIONS, is_about_group
-from gateway.portal.views.integration import ENTRA
+from gateway.portal.views.integration import provider_routes
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
 from gateway.web.headers import SECURITY
-
-LOG = f"{ENTRA}log"
 
 
 def routes() -> Sequence[Route]:
     """The routes of the log, its live updates, and its entries."""
     return (
-        Route("GET", LOG, log),
-        Route("GET", f"{LOG}/live", live),
-        Route("GET", f"{LOG}/entries/{{id}}", entry),
+        *provider_routes("GET", "log", log),
+        *provider_routes("GET", "log/live", live),
+        *provider_routes("GET", "log/entries/{id}", entry),
     )
 
 
@@ -87,17 +85,18 @@ async def entry(context: PageContext) -> web.Response:
     activity = response.activity
     members = [each.id for each in activity.members]
     names = await names_of(context, [*members, activity.resource_id])
+    row = log_row(activity, names, context.page_provider)
     partial = context.request.headers.get("X-Requested-With") == "drawer"
     return context.page(
         "log_entry_part.html" if partial else "log_entry.html",
         title="Log entry",
         tab="log",
-        row=log_row(activity, names),
+        row=row,
         activity=activity,
         is_group=is_about_group(activity),
         member_names=names,
         checks=checks(activity),
-        advice=advice(activity.refusal) if activity.refused else "",
+        advice=advice(activity.refusal, row.provider) if activity.refused else "",
         curl=as_curl(activity.refusal, context.portal.tenant_url) if activity.refused else "",
     )
 
@@ -110,7 +109,7 @@ async def find(
     names = await names_of(
         context, (each.resource_id for each in response.activities if not is_about_group(each))
     )
-    return log_rows(response.activities, names), response.next_page_token
+    return log_rows(response.activities, names, context.page_provider), response.next_page_token
 
 
 async def of_resource(context: PageContext, resource_id: str) -> tuple[Sequence[LogRow], str]:

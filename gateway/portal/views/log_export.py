@@ -20,7 +20,7 @@ from gateway.portal.models.log.exports import (
     ndjson_line,
 )
 from gateway.portal.models.log.query import log_query, max_entries
-from gateway.portal.views.log import LOG
+from gateway.portal.views.integration import provider_routes
 from gateway.web.download import send
 from gateway.web.headers import SECURITY
 
@@ -51,8 +51,8 @@ NDJSON: Final = Format("ndjson", "application/x-ndjson", "", ndjson_line, ndjson
 def routes() -> Sequence[Route]:
     """The routes of the two formats."""
     return (
-        Route("GET", f"{LOG}.csv", as_csv, is_file=True),
-        Route("GET", f"{LOG}.ndjson", as_ndjson, is_file=True),
+        *provider_routes("GET", "log.csv", as_csv, is_file=True),
+        *provider_routes("GET", "log.ndjson", as_ndjson, is_file=True),
     )
 
 

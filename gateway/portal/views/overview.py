@@ -16,16 +16,19 @@ from gateway.portal.models import health as model
 from gateway.portal.models.charts import Chart, days_chart, hours_chart
 from gateway.portal.models.key_rows import KeyRow, key_rows
 from gateway.portal.models.log.cycles import CycleRow, cycle_rows, running
+from gateway.portal.models.providers import Provider, of_clients
 from gateway.portal.models.times import to_datetime, to_timestamp
 from gateway.portal.views.names import names_of
 
 DAYS: Final = 30
+ENTRIES_OF_CLIENTS: Final = 20
+"""The newest entries of the log whose clients tell which identity provider sends the changes."""
 _TOO_COSTLY: Final = ("COUNT_TOO_COSTLY", "OVERLOADED")
 
 
 @dataclass(frozen=True, slots=True)
 class Overview:
-    """The integration, its keys, and Entra's recent activity."""
+    """The integration, its keys, and the recent activity of the identity provider."""
 
     active: bool
     since: datetime
@@ -35,6 +38,8 @@ class Overview:
     """None if the log has too many entries to find the cycles in time."""
     health: model.Health
     contact: str
+    provider: Provider
+    """The identity provider that sends the changes; if unknown, the one of the page."""
 
     @property
     def running(self) -> CycleRow | None:
@@ -44,15 +49,19 @@ class Overview:
 
 async def overview(context: PageContext) -> Overview:
     """Read the parts of the overview concurrently."""
-    integration, keys, counts, cycles, key_refusal = await asyncio.gather(
+    integration, keys, counts, cycles, key_refusal, latest = await asyncio.gather(
         _integration(context),
         _keys(context),
         _counts(context),
         _cycles(context),
         _last_key_refusal(context),
+        _latest(context),
     )
+    provider = of_clients(entry.client for entry in latest) or context.provider
     active = integration.state == keys_pb2.Integration.STATE_ACTIVE
-    signals = model.HealthSignals(active, keys, model.totals(counts), key_refusal, context.now)
+    signals = model.HealthSignals(
+        active, keys, model.totals(counts), key_refusal, context.now, provider
+    )
     return Overview(
         active=active,
         since=to_datetime(integration.update_time),
@@ -61,6 +70,7 @@ async def overview(context: PageContext) -> Overview:
         cycles=cycles,
         health=model.health(signals),
         contact=model.contact_text(signals),
+        provider=provider,
     )
 
 
@@ -128,6 +138,16 @@ async def _cycles(context: PageContext) -> Sequence[CycleRow] | None:
         )
         return cycle_rows(response.cycles, context.now)
     return None
+
+
+async def _latest(context: PageContext) -> Sequence[pb.Activity]:
+    response = await context.call(
+        context.portal.clients.activities.ListActivities,
+        pb.ListActivitiesRequest(
+            organization_id=context.organization_id, page_size=ENTRIES_OF_CLIENTS
+        ),
+    )
+    return response.activities
 
 
 async def _last_key_refusal(context: PageContext) -> datetime | None:

@@ -5,16 +5,16 @@ If PORTAL_SCREENSHOTS is a folder, as in `make screenshots`, the tests save scre
 
 import os
 import re
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
 from pathlib import Path
 
 import aiohttp
 import pytest
 from playwright.async_api import Page, expect
 
-from tests.support.chromium import assert_accessible, chromium
+from gateway.portal.models.providers import OKTA, PROVIDERS
+from tests.support.chromium import assert_accessible
 from tests.support.operators import Operator
+from tests.support.pages import SIZES, clipboard_text, opened_page, sign_in
 from tests.support.portal_organization import (
     ENTRA,
     LOG,
@@ -26,7 +26,6 @@ from tests.support.stack import Stack
 from tools.entra.cycle import Options, run
 from tools.entra.dialects import Dialect
 
-SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 SCREENSHOTS = os.environ.get("PORTAL_SCREENSHOTS")
 
 
@@ -41,57 +40,9 @@ async def screenshot(page: Page, name: str, *, full: bool = False, height: int =
         await page.set_viewport_size(size)
 
 
-@asynccontextmanager
-async def opened_page(
-    tenant: Stack, size: str = "desktop", scheme: str = "light", *, script: bool = True
-) -> AsyncIterator[Page]:
-    """A page in a new browser; the test fails on script errors, CSP violations and other hosts."""
-    width, height = SIZES[size]
-    async with chromium() as browser:
-        context = await browser.new_context(
-            viewport={"width": width, "height": height},
-            color_scheme=scheme,
-            base_url=tenant.base_url,
-            java_script_enabled=script,
-        )
-        await context.grant_permissions(["clipboard-read", "clipboard-write"])
-        page = await context.new_page()
-        page.set_default_timeout(15_000)
-        violations: list[str] = []
-        page.on("pageerror", lambda error: violations.append(str(error)))
-        page.on(
-            "console",
-            lambda message: (
-                violations.append(message.text)
-                if "Content Security Policy" in message.text
-                else None
-            ),
-        )
-        page.on(
-            "request",
-            lambda request: (
-                None
-                if request.url.startswith((tenant.base_url, "data:"))
-                else violations.append(request.url)
-            ),
-        )
-        yield page
-        assert violations == []
-
-
 @pytest.fixture
 async def portal_org(operate: Operator, tenant: Stack) -> PortalOrganization:
     return await create_portal_organization(operate, tenant)
-
-
-async def sign_in(page: Page, portal_org: PortalOrganization) -> None:
-    await page.goto(f"/login/link#{await portal_org.create_link_token()}")
-    await page.get_by_role("button", name="Sign in as").click()
-    await page.get_by_role("heading", name="Dashboard").wait_for()
-
-
-async def clipboard_text(page: Page) -> str:
-    return await page.evaluate("navigator.clipboard.readText()")
 
 
 async def generate_key(page: Page) -> str:
@@ -225,9 +176,9 @@ async def test_administrator_connects_entra_and_rotates_the_key(
 PAGES = (
     "/dashboard/",
     "/settings/integrations/",
-    ENTRA,
-    f"{ENTRA}keys/new",
-    f"{ENTRA}deactivate",
+    *(each.path for each in PROVIDERS),
+    *(f"{each.path}{page}" for each in PROVIDERS for page in ("keys/new", "deactivate")),
+    f"{OKTA.path}log",
     LOG,
     f"{LOG}?q=nobody",
     f"{ENTRA}audit",

@@ -41,10 +41,10 @@ NON_PERSONAL: Final = {
         # Names of teams; `still_named_by` reports one that names a person.
         "groups": "display_name external_id",
         "schemas": "urn folded_urn name description attributes",
-        # Names of fields, and ids of requests, which the gateway generates.
-        "changes": "fields request_id",
+        # Names of fields, ids of requests, which the gateway generates, and names of products.
+        "changes": "fields request_id client",
         # Texts of this service. The address is that of Entra or of a client that guesses keys.
-        "refusals": "request_id method error_type reason client_address",
+        "refusals": "request_id method error_type reason client_address client",
         "taken_assertions": "assertion_digest",  # of a random id, for 70 minutes
         "schema_migration": "name digest",
         "database_identity": "service region",

@@ -96,6 +96,7 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
             INSERT INTO list_walks VALUES
                 ('{ACME}', sha256('list'), '{KEY}', 101, '0:0:x', 201, '0:0:y', 201, 900, now());
         """,
+        26: "UPDATE changes SET client = 'Okta'; UPDATE refusals SET client = 'Okta'",
     },
     "keysvc": {
         1: f"""

@@ -33,7 +33,7 @@ from usersvc.store.listing.user_fields import USERS
 from usersvc.store.rows import user as user_rows
 
 LATER: Final = NOW + timedelta(days=300)
-REQUEST: Final = ("request", None)
+REQUEST: Final = ("request", None, "Okta")
 """The request id and the key id."""
 
 
@@ -416,8 +416,8 @@ of_two.__module__, of_two.__name__ = search.__name__, search.page_statement.__na
 def refused(o: Organization) -> Arguments:
     return refusals._RecordArguments(
         organization_id=o.id, action=Action.UPDATE_USER, create_time=NOW, request_id="r",
-        key_id=None, resource_id=o.user_id(9), resource_name=None, method="PATCH", target="",
-        body="", status=400, error_type="", detail="", reason="", client_address="",
+        key_id=None, client="Okta", resource_id=o.user_id(9), resource_name=None, method="PATCH",
+        target="", body="", status=400, error_type="", detail="", reason="", client_address="",
         mentions=["a", "b"], report_id=o.user_id(9),
     )  # fmt: skip
 

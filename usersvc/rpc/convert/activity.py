@@ -44,6 +44,7 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
         resource_name=message.resource_name,
         request_id=message.request_id,
         key_id=read_uuid("key_id", message.key_id) if message.key_id else None,
+        client=message.client,
         refusal=RefusedRequest(
             refusal.method,
             refusal.target,
@@ -129,6 +130,7 @@ def from_activity(activity: Activity) -> activity_pb2.Activity:
         member_count=activity.member_count,
         request_id=activity.request_id,
         key_id=str(activity.key_id or ""),
+        client=activity.client,
         last_administrator_lost=activity.last_administrator_lost,
     )
     if activity.refusal is not None:

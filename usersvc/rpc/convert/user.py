@@ -11,6 +11,7 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.rpc.interceptor import REQUEST_ID_KEY
 from chassis.rpc.uuids import is_uuid
+from usersvc.domain.activities import MAX_CLIENT
 from usersvc.domain.changes import Origin
 from usersvc.domain.users import (
     NO_ENTERPRISE,
@@ -27,17 +28,19 @@ from usersvc.rpc.convert.extension import from_extensions, to_extensions
 from usersvc.rpc.convert.listing import not_negative
 
 KEY_ID_KEY: Final = "x-key-id"
+CLIENT_KEY: Final = "x-client"
 MAX_REQUEST_ID: Final = 100
 _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
-    """The origin of a call from its metadata: the request id and the API key id."""
+    """The origin of a call from its metadata: the request id, the API key id and the client."""
     metadata = dict(context.invocation_metadata() or ())
     key_id = str(metadata.get(KEY_ID_KEY, ""))
     return Origin(
         request_id=str(metadata.get(REQUEST_ID_KEY, ""))[:MAX_REQUEST_ID],
         key_id=UUID(key_id) if is_uuid(key_id) else None,
+        client=str(metadata.get(CLIENT_KEY, ""))[:MAX_CLIENT],
     )
 
 

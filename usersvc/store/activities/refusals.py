@@ -52,6 +52,7 @@ class _RecordArguments(NamedTuple):
     create_time: datetime
     request_id: str
     key_id: UUID | None
+    client: str
     resource_id: UUID | None
     resource_name: str | None
     method: str
@@ -76,6 +77,7 @@ def _record_arguments(activity: Activity) -> _RecordArguments:
         create_time=activity.time,
         request_id=activity.request_id,
         key_id=activity.key_id,
+        client=activity.client,
         resource_id=activity.resource_id,
         resource_name=activity.resource_name or None,
         method=refusal.method,
@@ -112,10 +114,10 @@ _RECORD: Final = sql.number_arguments(
         SELECT :resource_id::uuid IS NULL OR EXISTS (SELECT FROM about) AS known
     )
     INSERT INTO refusals
-        (organization_id, action, create_time, request_id, key_id, resource_id, resource_name,
-         method, target, body, status, error_type, detail, reason, client_address, mentions,
-         report_id)
-    SELECT :organization_id, :action, :create_time, :request_id, :key_id, :resource_id,
+        (organization_id, action, create_time, request_id, key_id, client, resource_id,
+         resource_name, method, target, body, status, error_type, detail, reason, client_address,
+         mentions, report_id)
+    SELECT :organization_id, :action, :create_time, :request_id, :key_id, :client, :resource_id,
            CASE WHEN known THEN coalesce(:resource_name, (SELECT name FROM about)) END,
            :method, :target, CASE WHEN known THEN :body ELSE '' END, :status, :error_type,
            :detail, :reason, :client_address,

@@ -17,7 +17,7 @@ Row = Any  # asyncpg is untyped
 
 CHANGES: Final = f"""
     SELECT organization_id, number, create_time, type AS kind, resource_id, resource_name,
-           request_id, key_id, fields, old_values, new_values, last_administrator_lost,
+           request_id, key_id, client, fields, old_values, new_values, last_administrator_lost,
            user_ids[:{MAX_RETURNED_MEMBERS}] AS user_ids,
            group_ids[:{MAX_RETURNED_MEMBERS}] AS group_ids,
            cardinality(user_ids) + cardinality(group_ids) AS member_count,
@@ -28,7 +28,7 @@ CHANGES: Final = f"""
 
 REFUSALS: Final = """
     SELECT organization_id, number, create_time, action AS kind, resource_id, resource_name,
-           request_id, key_id, '{}'::text[] AS fields, NULL::text[] AS old_values,
+           request_id, key_id, client, '{}'::text[] AS fields, NULL::text[] AS old_values,
            NULL::text[] AS new_values, false AS last_administrator_lost,
            '{}'::uuid[] AS user_ids, '{}'::uuid[] AS group_ids, 0 AS member_count,
            method, target, body, status, error_type, detail, reason, client_address
@@ -48,6 +48,7 @@ def activity(row: Row) -> Activity:
         resource_name=row["resource_name"] or "",
         request_id=row["request_id"],
         key_id=row["key_id"],
+        client=row["client"],
         fields=_fields(row),
         members=(
             *(Reference(each) for each in row["user_ids"]),

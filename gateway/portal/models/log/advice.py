@@ -1,68 +1,64 @@
-"""Advice about refused requests, in the terms of Entra's user interface."""
+"""Advice about refused requests, in the terms of the identity provider's user interface."""
 
 from collections.abc import Mapping
 from typing import Final
 
 from cloudacademy.users.v1.activity_pb2 import RefusedRequest
 
+from gateway.portal.models.providers import Provider
+
 _BY_REASON: Final[Mapping[str, str]] = {
     "USER_NAME_TAKEN": (
         "Another person already has this userName. Search for it under People. If it is the same "
-        "person, set Entra to match by userName and select “Provision on demand” for them. "
-        "Otherwise, change the userPrincipalName of one of them in Entra."
+        "person, set {p.name} to match by userName, then {p.retry}. Otherwise, change the "
+        "{p.user_name} of one of them in {p.name}."
     ),
     "USER_NOT_FOUND": (
-        "Entra still refers to a person who was deleted here. In Entra, select “Restart "
-        "provisioning” to match all people again, or “Provision on demand” for this person."
+        "{p.subject} still refers to a person who was deleted here. To create the person again, "
+        "{p.rematch}."
     ),
     "GROUP_NOT_FOUND": (
-        "Entra still refers to a group that was deleted here. In Entra, select “Restart "
-        "provisioning” to match all groups again."
+        "{p.subject} still refers to a group that was deleted here. To create the group again, "
+        "{p.rematch}."
     ),
     "MEMBER_NOT_FOUND": (
-        "A member has not been provisioned yet. Assign the person to the application in Entra. "
-        "The group is updated in the next cycle, in about 40 minutes."
+        "A member has not been provisioned yet. Assign the person to the application in {p.name}. "
+        "The group is updated {p.next_time}."
     ),
     "GROUP_CYCLE": (
         "The group would become a member of itself. Remove one of the two groups from the other in "
-        "Entra."
+        "{p.name}."
     ),
-    "ETAG_MISMATCH": (
-        "It was changed by another request at the same time. You don't need to do anything: Entra "
-        "tries again in its next cycle."
-    ),
-    "FIELD_IMMUTABLE": (
-        "This attribute can't be changed once it is set. In Entra, under Mappings, set “Apply this "
-        "mapping” to “Only during object creation”."
-    ),
+    "ETAG_MISMATCH": "It was changed by another request at the same time. {p.after_error}",
+    "FIELD_IMMUTABLE": "This attribute can't be changed once it is set. {p.create_only}",
     "KEY_EXPIRED": (
-        "Entra still uses an expired key. Paste the newest key as Secret Token under Provisioning "
-        "→ Admin Credentials in Entra, or generate a new one here, and select “Test Connection”."
+        "{p.subject} still uses an expired key. Paste the newest key as {p.secret_label} "
+        "{p.where}, or generate a new one here, and {p.test}."
     ),
     "KEY_REVOKED": (
-        "The key was revoked here. Generate a new API key and paste it as Secret Token under "
-        "Provisioning → Admin Credentials in Entra. If the request did not come from Entra, "
-        "somebody else has the old key: check the address it came from."
+        "The key was revoked here. Generate a new API key and paste it as {p.secret_label} "
+        "{p.where}. If the request did not come from {p.name}, somebody else has the old key: "
+        "check the address it came from."
     ),
-    "INTEGRATION_INACTIVE": "Activate the integration, or stop provisioning in Entra.",
+    "INTEGRATION_INACTIVE": "Activate the integration, or stop provisioning in {p.name}.",
 }
 _BY_SCIM_TYPE: Final[Mapping[str, str]] = {
     "uniqueness": _BY_REASON["USER_NAME_TAKEN"],
     "mutability": _BY_REASON["FIELD_IMMUTABLE"],
     "invalidValue": (
         "A value is not valid. The message above says which one. Correct it for this person in "
-        "Entra, or change the attribute mapping that produces it."
+        "{p.name}, or change the attribute mapping that produces it."
     ),
     "invalidPath": (
         "The attribute mapping uses a target attribute that doesn't exist here. Correct or remove "
-        "it under Mappings in Entra."
+        "it {p.mappings}."
     ),
     "noTarget": (
         "The attribute mapping changes a value that doesn't exist. Check the mappings that select "
         'one of several values, such as emails[type eq "work"].'
     ),
     "invalidSyntax": (
-        "The request is not valid SCIM. If Entra sent it, contact Cloud Academy support and "
+        "The request is not valid SCIM. If {p.name} sent it, contact Cloud Academy support and "
         "include the request ID. If one of your tools sent it, correct it there."
     ),
     "tooMany": "The request is too large. Split it into smaller requests.",
@@ -75,17 +71,18 @@ _BY_STATUS: Final[Mapping[int, str]] = {
     413: "The request is larger than 1 MiB. Shorten the longest values.",
 }
 _INTERNAL_ERROR: Final = (
-    "Something went wrong on our side. Entra tries again in its next cycle, in about 40 minutes. "
-    "If the error continues, contact Cloud Academy support and include the request ID."
+    "Something went wrong on our side. {p.after_error} If the error continues, contact Cloud "
+    "Academy support and include the request ID."
 )
-_DEFAULT: Final = (
-    "Correct the problem described above, then select “Provision on demand” in Entra to try again "
-    "right away."
-)
+_DEFAULT: Final = "Correct the problem described above, then {p.retry} to try again right away."
 
 
-def advice(refusal: RefusedRequest) -> str:
-    """What an administrator can do about a refused request."""
+def advice(refusal: RefusedRequest, provider: Provider) -> str:
+    """What an administrator can do about a refused request of an identity provider."""
+    return _template(refusal).format(p=provider)
+
+
+def _template(refusal: RefusedRequest) -> str:
     if refusal.status >= 500:
         return _INTERNAL_ERROR
     return (

@@ -8,6 +8,7 @@ from cloudacademy.users.v1.activity_pb2 import Activity
 from gateway.portal.models.csv_rows import BYTE_ORDER_MARK, csv_row
 from gateway.portal.models.log.advice import advice
 from gateway.portal.models.log.sentences import action_label, sentence
+from gateway.portal.models.providers import ENTRA, of_client
 from gateway.portal.models.times import iso, to_datetime
 
 COLUMNS: Final = (
@@ -25,6 +26,7 @@ COLUMNS: Final = (
     "request id",
     "key id",
     "from",
+    "client",
 )
 
 
@@ -56,6 +58,7 @@ def csv_line(activity: Activity) -> str:
             document["requestId"],
             document["keyId"],
             refusal.get("address", ""),
+            document["client"],
         )
     )
 
@@ -93,6 +96,7 @@ def as_document(activity: Activity) -> dict[str, Any]:
         "memberCount": activity.member_count,
         "requestId": activity.request_id,
         "keyId": activity.key_id,
+        "client": activity.client,
     }
     if activity.refused:
         refusal = activity.refusal
@@ -103,7 +107,7 @@ def as_document(activity: Activity) -> dict[str, Any]:
             "scimType": refusal.error_type,
             "detail": refusal.detail,
             "reason": refusal.reason,
-            "advice": advice(refusal),
+            "advice": advice(refusal, of_client(activity.client) or ENTRA),
             "address": refusal.client_address,
         }
     return document

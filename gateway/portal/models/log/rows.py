@@ -15,6 +15,7 @@ from gateway.portal.models.log.sentences import (
     is_about_group,
     sentence,
 )
+from gateway.portal.models.providers import ENTRA, Provider, of_client
 from gateway.portal.models.times import to_datetime
 
 _FIELDS: Final[Mapping[str, str]] = {
@@ -58,7 +59,18 @@ class LogRow:
     error: str
     status: int
     key: str
+    client: str
+    """The name of the client application; empty for a change that did not come through SCIM."""
+    provider: Provider
+    """The identity provider that the client belongs to, or else the one of the page."""
+    href: str
+    """The page of the entry."""
     last_administrator_lost: bool
+
+    @property
+    def client_title(self) -> str:
+        """The client at the beginning of a line: Okta, or Another client."""
+        return self.client[:1].upper() + self.client[1:]
 
     @property
     def result(self) -> str:
@@ -66,14 +78,17 @@ class LogRow:
         return "Failure" if self.refused else "Success"
 
 
-def log_rows(activities: Sequence[Activity], names: Mapping[str, str]) -> list[LogRow]:
-    """Rows with the current names of people, by id."""
-    return [log_row(activity, names) for activity in activities]
+def log_rows(
+    activities: Sequence[Activity], names: Mapping[str, str], page: Provider | None = None
+) -> list[LogRow]:
+    """Rows with the current names of people, by id. Their links stay below the page's provider."""
+    return [log_row(activity, names, page) for activity in activities]
 
 
-def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
+def log_row(activity: Activity, names: Mapping[str, str], page: Provider | None = None) -> LogRow:
     """A row with the person's current name, if `names` contains it."""
     current_name = names.get(activity.resource_id, "")
+    provider = of_client(activity.client) or page or ENTRA
     return LogRow(
         id=activity.id,
         time=to_datetime(activity.time),
@@ -90,6 +105,9 @@ def log_row(activity: Activity, names: Mapping[str, str]) -> LogRow:
         error=activity.refusal.detail,
         status=activity.refusal.status,
         key=key_name(activity.key_id) if activity.key_id else "",
+        client=activity.client,
+        provider=provider,
+        href=f"{(page or provider).path}log/entries/{activity.id}",
         last_administrator_lost=activity.last_administrator_lost,
     )
 

@@ -7,7 +7,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from cloudacademy.errors.v1.errors_pb2 import Reason
-from cloudacademy.users.v1 import activity_pb2, users_pb2
+from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
 
 from chassis.database.pool import Database
@@ -71,6 +71,62 @@ async def test_update_is_logged_with_old_and_new_values_and_its_key(activities, 
         request_id="4f1d",
         key_id=KEY,
     )
+
+
+async def test_every_entry_has_the_client_of_its_request(activities, users, groups, clock):
+    okta = {"metadata": (("x-client", "Okta"),)}
+    user = users_pb2.User(user_name="ann@corp.test")
+    created = await users.CreateUser(
+        users_pb2.CreateUserRequest(organization_id=ACME, user=user), **okta
+    )
+    ann = created.user
+    change = users_pb2.User(id=ann.id, title="Dr.")
+    await users.UpdateUser(
+        users_pb2.UpdateUserRequest(
+            organization_id=ACME, user=change, update_mask={"paths": ["title"]}
+        ),
+        **okta,
+    )
+    staff = groups_pb2.Group(display_name="Staff")
+    request = groups_pb2.CreateGroupRequest(organization_id=ACME, group=staff, member_ids=[ann.id])
+    staff = (await groups.CreateGroup(request, **okta)).group
+    crew = groups_pb2.CreateGroupRequest(
+        organization_id=ACME, group=groups_pb2.Group(display_name="Crew"), member_ids=[staff.id]
+    )
+    await groups.CreateGroup(crew, **okta)
+    removal = groups_pb2.UpdateGroupRequest(
+        organization_id=ACME,
+        group=groups_pb2.Group(id=staff.id, display_name="All"),
+        update_mask={"paths": ["display_name"]},
+    )
+    await groups.UpdateGroup(removal, **okta)
+    await users.DeleteUser(
+        users_pb2.DeleteUserRequest(organization_id=ACME, user_id=ann.id), **okta
+    )
+    await groups.DeleteGroup(
+        groups_pb2.DeleteGroupRequest(organization_id=ACME, group_id=staff.id), **okta
+    )
+    await record_refusal(activities, clock, client="Okta")
+
+    entries = await list_activities(activities)
+
+    assert {name(each) for each in entries} >= {
+        "CREATE_USER", "UPDATE_USER", "DELETE_USER", "CREATE_GROUP", "UPDATE_GROUP",
+        "DELETE_GROUP", "ADD_MEMBERS", "REMOVE_MEMBERS",
+    }  # fmt: skip
+    assert {(name(each), each.client) for each in entries if each.client != "Okta"} == set()
+
+
+async def test_client_name_in_metadata_is_cut(activities, users):
+    user = users_pb2.User(user_name="ann@corp.test")
+    await users.CreateUser(
+        users_pb2.CreateUserRequest(organization_id=ACME, user=user),
+        metadata=(("x-client", "x" * 1_000),),
+    )
+
+    (entry,) = await list_activities(activities)
+
+    assert entry.client == "x" * 40
 
 
 async def test_log_lists_newest_entries_first(activities, users, groups, clock):

@@ -6,8 +6,17 @@ import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.health import HealthSignals, Level, Totals, contact_text, health, totals
+from gateway.portal.models.health import (
+    SILENCE_LIMIT,
+    HealthSignals,
+    Level,
+    Totals,
+    contact_text,
+    health,
+    totals,
+)
 from gateway.portal.models.key_rows import KeyRow, key_rows
+from gateway.portal.models.providers import OKTA, OTHER, Provider
 from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
@@ -132,6 +141,39 @@ def test_last_contact_is_the_newest_use_of_any_key():
         "43 minutes ago. Entra syncs"
     )
     assert contact_text(signals(key(1))) == "Entra has not connected yet."
+
+
+@pytest.mark.parametrize("provider", [OKTA, OTHER], ids=lambda each: each.slug)
+@pytest.mark.parametrize(
+    "state",
+    [
+        {},
+        {"keys": ()},
+        {"keys": (key(1),)},
+        {"keys": (key(1, expires=-MINUTE),)},
+        {"keys": (key(2), key(1, expires=MINUTE, used=5 * MINUTE))},
+        {"active": False, "keys": ()},
+        {"refused": 100},
+        {"last_key_refusal": NOW - MINUTE},
+        {"keys": (key(1, used=2 * SILENCE_LIMIT),), "last_key_refusal": NOW - MINUTE},
+        {"day": None},
+    ],
+    ids=str,
+)
+def test_health_of_another_provider_names_it_without_entras_rules(provider: Provider, state: dict):
+    keys = state.get("keys", (USED,))
+    others = {name: value for name, value in state.items() if name != "keys"}
+    given = signals(*keys, provider=provider, **others)
+    result = health(given)
+    texts = f"{result.title} {result.text} {contact_text(given)}"
+    assert not [each for each in ("Entra", "quarantine", "Secret Token", "cycle") if each in texts]
+    assert not result.link or result.link.startswith(provider.path)
+
+
+def test_silence_of_a_provider_without_cycles_is_no_warning():
+    quiet = signals(key(1, used=2 * SILENCE_LIMIT), provider=OKTA)
+    assert health(quiet).level == Level.GOOD
+    assert contact_text(quiet) == "6 hours ago. Okta connects when something changes."
 
 
 def test_totals_exclude_rejected_keys():

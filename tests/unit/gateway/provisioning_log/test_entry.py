@@ -27,6 +27,7 @@ def refused(
         "resource_id": "",
         "body": body,
         "client_address": "192.0.2.1",
+        "client": "Okta",
         "error": ScimError(400, "invalidValue", "No."),
     }
     return RefusedRequest(**(defaults | fields))
@@ -91,6 +92,7 @@ def test_entry_has_the_caller_the_resource_and_the_error():
     assert (entry.organization_id, entry.key_id) == (CALLER.organization_id, CALLER.key_id)
     assert (entry.refusal.status, entry.refusal.error_type) == (400, "invalidValue")
     assert (entry.refusal.detail, entry.refusal.client_address) == ("No.", "192.0.2.1")
+    assert entry.client == "Okta"
 
 
 def test_search_by_post_is_not_a_write():

@@ -25,6 +25,7 @@ def refused() -> Activity:
         time=to_timestamp(NOW),
         action=Activity.ACTION_CREATE_USER,
         resource_name='=HYPERLINK("x"),\n"',
+        client="Okta",
         refused=True,
         refusal=RefusedRequest(status=409, error_type="uniqueness", detail="Taken."),
     )
@@ -53,6 +54,8 @@ def test_csv_line_is_one_record_with_all_columns():
     assert tuple(head) == COLUMNS
     assert fields["name"] == '\'=HYPERLINK("x"),\n"'
     assert (fields["result"], fields["status"], fields["error"]) == ("Failure", "409", "Taken.")
+    assert fields["client"] == "Okta"
+    assert "in Okta" in fields["what to do"]
 
 
 def test_ndjson_line_is_one_line_with_unchanged_values():
@@ -61,3 +64,4 @@ def test_ndjson_line_is_one_line_with_unchanged_values():
     document = json.loads(line)
     assert document["name"] == '=HYPERLINK("x"),\n"'
     assert document["refusal"]["scimType"] == "uniqueness"
+    assert document["client"] == "Okta"

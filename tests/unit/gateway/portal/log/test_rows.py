@@ -6,6 +6,7 @@ from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
 
 from gateway.portal.models import times
 from gateway.portal.models.log.rows import Change, attribute, log_row
+from gateway.portal.models.providers import ENTRA, OKTA
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -20,6 +21,22 @@ def test_deleted_person_is_not_linked():
     entry = activity("UPDATE_USER")
     assert log_row(entry, {}).link == ""
     assert log_row(entry, {USER: "Ann Li"}).link == f"/people/{USER}"
+
+
+def test_entry_leads_to_its_clients_pages_unless_shown_on_anothers():
+    entry = activity("UPDATE_USER", client="Okta", id="7")
+    assert log_row(entry, {}).href == f"{OKTA.path}log/entries/7"
+    assert log_row(entry, {}, ENTRA).href == f"{ENTRA.path}log/entries/7"
+    assert log_row(entry, {}, ENTRA).provider is OKTA
+    assert log_row(activity("UPDATE_USER", id="7"), {}).href == f"{ENTRA.path}log/entries/7"
+
+
+def test_client_begins_with_a_capital_letter():
+    titles = [
+        log_row(activity("UPDATE_USER", client=client), {}).client_title
+        for client in ("OneLogin", "another client", "")
+    ]
+    assert titles == ["OneLogin", "Another client", ""]
 
 
 def test_changed_fields_have_their_scim_names():
