@@ -107,8 +107,8 @@ async def test_administrator_connects_entra_and_rotates_the_key(
         await expect(table.locator("td").get_by_text(re.compile(r"^\d\d+$"))).to_be_visible()
         await page.get_by_text("Last 24 hours as a table").click()
 
-        # A failed request, with its reason and advice.
-        async with aiohttp.ClientSession() as session:
+        # A failed request, with its reason and advice. Entra sends no User-Agent.
+        async with aiohttp.ClientSession(skip_auto_headers=("User-Agent",)) as session:
             scim = Client(session, tenant.url, first)
             created = await scim("POST", "/Users", {"userName": "ann@corp.test"})
             assert created.status == 201

@@ -148,7 +148,7 @@ def changed_group(
             external_id=None, is_changed=False, users=[str(o.user_id(add))] if add else [],
             groups=[str(o.group_id(add_group))] if add_group else [],
             compared=[str(o.user_id(remove))] if remove else [], unknown_members=[], fields=[],
-            old_values=[], new_values=[], request_id="", key_id=None,
+            old_values=[], new_values=[], request_id="", key_id=None, client="",
         )  # fmt: skip
 
     return arguments
