@@ -40,7 +40,7 @@ _RECORDED_PER_TURN: Final = 25
 _METHODS_WITH_BODY: Final = ("PATCH", "POST", "PUT")
 _PREFIX_SEGMENTS: Final = path_segments(PREFIX)
 _UNSUPPORTED_EXPECT: Final = "The header Expect supports only 100-continue; remove it."
-_NOT_FOUND: Final = f"This path does not exist. The Tenant URL in Entra ends with {PREFIX}."
+_NOT_FOUND: Final = f"This path does not exist. The Tenant URL ends with {PREFIX}."
 
 
 class ScimEndpoint:

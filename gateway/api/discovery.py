@@ -53,8 +53,8 @@ async def service_provider_config(request: ScimRequest) -> ScimResponse:
                 {
                     "type": "oauthbearertoken",
                     "name": "API key",
-                    "description": "An API key of the organization's Microsoft Entra ID "
-                    "integration, sent as a bearer token (RFC 6750).",
+                    "description": "An API key of the organization's provisioning integration, "
+                    "sent as a bearer token (RFC 6750).",
                     "specUri": "https://www.rfc-editor.org/rfc/rfc6750",
                     "primary": True,
                 }

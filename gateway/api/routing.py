@@ -118,10 +118,7 @@ class RouteTable:
             )
         else:
             names = ", ".join(f"/{name}" for name in self._names.values() if name != "Me")
-            advice = (
-                "The Tenant URL in Entra ends with /webhooks/ad/v1/scim, followed by one of "
-                f"{names}."
-            )
+            advice = f"The Tenant URL ends with /webhooks/ad/v1/scim, followed by one of {names}."
         return ScimError(
             404, None, f"There is nothing at {describe('/' + '/'.join(segments))}. {advice}"
         )

@@ -19,12 +19,12 @@ from gateway.backend.errors import BackendRefusal, refusal_of
 from gateway.scim.errors import ScimError
 
 _HOW_TO_FIX: Final = (
-    "Set the Secret Token in Entra to an API key from Settings & Integrations → Integrations → "
-    "Microsoft Entra ID in Cloud Academy."
+    "Set the Secret Token in Entra, or the bearer token in another identity provider, to an API "
+    "key from Settings & Integrations → Integrations in Cloud Academy."
 )
 _OTHER_REGION: Final = (
-    "This API key belongs to another region. Set the Tenant URL in Entra to {tenant_url}, or use a "
-    "key of this region as Secret Token."
+    "This API key belongs to another region. Set the Tenant URL in your identity provider to "
+    "{tenant_url}, or use a key of this region."
 )
 
 

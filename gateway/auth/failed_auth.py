@@ -169,7 +169,7 @@ def _over_limit(seconds: float) -> RejectedError:
         RejectReason.FAILED_AUTH_LIMIT,
         429,
         "This API key does not exist, and too many such keys were sent from this address or "
-        "others. Check the Secret Token in Entra, wait for the seconds in Retry-After, and try "
-        "again.",
+        "others. Check the key in your identity provider, wait for the seconds in Retry-After, and "
+        "try again.",
         seconds,
     )

@@ -25,7 +25,7 @@ class HttpError:
     headers: Mapping[str, str] = field(default_factory=dict)
 
 
-_KEY_PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra ID in Cloud Academy"
+_KEY_PAGE: Final = "Settings & Integrations → Integrations in Cloud Academy"
 _INVALID_TOKEN: Final = {"WWW-Authenticate": 'Bearer error="invalid_token"'}
 _RETRY: Final = {"Retry-After": str(RETRY_AFTER_SECONDS)}
 _UNAVAILABLE: Final = HttpError(
@@ -111,7 +111,7 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
     "KEY_OF_OTHER_REGION": HttpError(401, headers=_INVALID_TOKEN),
     "INTEGRATION_INACTIVE": HttpError(
         401,
-        detail="The Microsoft Entra ID integration of this organization is switched off. "
+        detail="The provisioning integration of this organization is switched off. "
         f"Activate it under {_KEY_PAGE}.",
         headers=_INVALID_TOKEN,
     ),

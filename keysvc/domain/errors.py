@@ -1,7 +1,7 @@
 """The table of this service's refusals.
 
-Entra shows the details of UNAUTHENTICATED ones word for word to the customer's admin: they say
-what is wrong and what to do.
+Identity providers show the details of UNAUTHENTICATED ones word for word to the customer's admin:
+they say what is wrong and what to do, in the words of Entra and of others.
 """
 
 from datetime import datetime
@@ -10,8 +10,9 @@ from uuid import UUID
 
 from chassis.errors import Code, RefusalKind
 
-PAGE: Final = "Settings & Integrations → Integrations → Microsoft Entra ID"
-_RENEW: Final = f"Generate a new key under {PAGE} and paste it as Secret Token in Entra."
+PAGE: Final = "Settings & Integrations → Integrations"
+_PASTED: Final = "as Secret Token in Entra, or as bearer token in another identity provider"
+_RENEW: Final = f"Generate a new key under {PAGE} and paste it {_PASTED}."
 
 # --- organizations and keys -------------------------------------------------------------
 
@@ -50,8 +51,8 @@ KEY_MALFORMED: Final = RefusalKind[()](
     "KEY_MALFORMED",
     Code.UNAUTHENTICATED,
     "This is not a complete API key: it is something else, or a character was lost or "
-    "changed when it was copied. Paste the whole key as Secret Token in Entra. If you no longer "
-    f"have it, generate a new one under {PAGE}.",
+    f"changed when it was copied. Paste the whole key {_PASTED}. If you no longer have it, "
+    f"generate a new one under {PAGE}.",
 )
 KEY_UNKNOWN: Final = RefusalKind[()](
     "KEY_UNKNOWN", Code.UNAUTHENTICATED, f"This API key does not exist. {_RENEW}"
@@ -60,8 +61,8 @@ KEY_EXPIRED: Final = RefusalKind[UUID, UUID, datetime](
     "KEY_EXPIRED",
     Code.UNAUTHENTICATED,
     "This API key expired on {expire_time:%Y-%m-%d at %H:%M} UTC, 8 hours after a newer key was "
-    "generated. Paste the newer key as Secret Token in Entra. If you do not have it, generate "
-    f"another one under {PAGE}.",
+    f"generated. Paste the newer key {_PASTED}. If you do not have it, generate another one under "
+    f"{PAGE}.",
     parameters=("organization_id", "key_id", "expire_time"),
     metadata=("organization_id", "key_id", "expire_time"),
 )
@@ -75,7 +76,7 @@ KEY_REVOKED: Final = RefusalKind[UUID, UUID, datetime](
 KEY_OF_OTHER_REGION: Final = RefusalKind[str, str](
     "KEY_OF_OTHER_REGION",
     Code.UNAUTHENTICATED,
-    "This API key belongs to {site}. Set the Tenant URL in Entra to the one that "
+    "This API key belongs to {site}. Set the Tenant URL in your identity provider to the one that "
     "{site} shows under " + PAGE + ".",
     parameters=("region", "site"),
     metadata=("region",),

@@ -19,7 +19,7 @@ SetActiveRequest: TypeAlias = (
 
 
 class IntegrationServicer(keys_pb2_grpc.IntegrationServiceServicer):
-    """The Microsoft Entra ID integration of each organization."""
+    """The provisioning integration of each organization."""
 
     def __init__(self, store: OrganizationStore, clock: Clock) -> None:
         self._store = store

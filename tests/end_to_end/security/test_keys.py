@@ -12,7 +12,7 @@ from tests.support.scim import Client, Reply, client
 from tests.support.stack import Stack
 from tests.support.waiting import eventually
 
-PORTAL_PATH = "Settings & Integrations → Integrations → Microsoft Entra ID"
+PORTAL_PATH = "Settings & Integrations → Integrations"
 ERROR = "urn:ietf:params:scim:api:messages:2.0:Error"
 
 WAIT_SECONDS = 5.0

@@ -11,7 +11,8 @@ from keysvc.domain.key_token import Token
 from keysvc.domain.organizations import Region
 from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
 
-PAGE = "Settings & Integrations → Integrations → Microsoft Entra ID"
+PAGE = "Settings & Integrations → Integrations"
+PASTED = "as Secret Token in Entra, or as bearer token in another identity provider"
 
 
 def unauthenticated(reason: str, detail: str, **metadata: str) -> RpcStatus:
@@ -45,8 +46,7 @@ async def test_old_key_expires_eight_hours_after_a_new_one(keysvc: Replica, cloc
     assert refusal() == unauthenticated(
         "KEY_EXPIRED",
         "This API key expired on 2026-03-01 at 20:00 UTC, 8 hours after a newer key was generated. "
-        "Paste the newer key as Secret Token in Entra. If you do not have it, generate another one "
-        f"under {PAGE}.",
+        f"Paste the newer key {PASTED}. If you do not have it, generate another one under {PAGE}.",
         organization_id=acme,
         key_id=old.key.id,
         expire_time="2026-03-01T20:00:00.123456Z",
@@ -67,7 +67,7 @@ async def test_revoked_key_is_refused_immediately(keysvc: Replica, clock: Movabl
     assert refusal() == unauthenticated(
         "KEY_REVOKED",
         f"This API key was revoked on 2026-03-01 at 12:00 UTC. Generate a new key under {PAGE} and "
-        "paste it as Secret Token in Entra.",
+        f"paste it {PASTED}.",
         organization_id=key.organization_id,
         key_id=key.id,
         revoke_time="2026-03-01T12:00:00.123456Z",
@@ -87,8 +87,7 @@ async def test_wrong_secret_and_unknown_key_get_the_same_refusal(keysvc: Replica
 
     expected = unauthenticated(
         "KEY_UNKNOWN",
-        f"This API key does not exist. Generate a new key under {PAGE} and paste it as Secret "
-        "Token in Entra.",
+        f"This API key does not exist. Generate a new key under {PAGE} and paste it {PASTED}.",
     )
     assert refusals == [expected, expected]
 

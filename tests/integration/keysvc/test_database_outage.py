@@ -79,8 +79,8 @@ async def test_key_of_another_region_is_refused_with_the_site_of_its_region(cloc
     assert refusal().code == grpc.StatusCode.UNAUTHENTICATED
     assert refusal().metadata == {"region": "us"}
     assert refusal().detail == (
-        "This API key belongs to cloudacademy.com. Set the Tenant URL in Entra to the one that "
-        "cloudacademy.com shows under Settings & Integrations → Integrations → Microsoft Entra ID."
+        "This API key belongs to cloudacademy.com. Set the Tenant URL in your identity provider to "
+        "the one that cloudacademy.com shows under Settings & Integrations → Integrations."
     )
 
 

@@ -88,6 +88,6 @@ async def test_key_of_another_region_gets_401_with_its_tenant_url(region, tenant
     assert refused.value.status == 401
     assert refused.value.headers == {"WWW-Authenticate": 'Bearer error="invalid_token"'}
     assert refused.value.detail == (
-        "This API key belongs to another region. Set the Tenant URL in Entra to "
-        f"{tenant_url}, or use a key of this region as Secret Token."
+        "This API key belongs to another region. Set the Tenant URL in your identity provider to "
+        f"{tenant_url}, or use a key of this region."
     )
