@@ -3,11 +3,14 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from playwright.async_api import Page
+from playwright.async_api import Page, expect
 
 from tests.support.chromium import chromium
 from tests.support.portal_organization import PortalOrganization
 from tests.support.stack import Stack
+
+TIMEOUT_MS = 15_000
+expect.set_options(timeout=TIMEOUT_MS)
 
 SIZES = {"desktop": (1280, 860), "phone": (360, 740)}
 
@@ -27,7 +30,7 @@ async def opened_page(
         )
         await context.grant_permissions(["clipboard-read", "clipboard-write"])
         page = await context.new_page()
-        page.set_default_timeout(15_000)
+        page.set_default_timeout(TIMEOUT_MS)
         violations: list[str] = []
         page.on("pageerror", lambda error: violations.append(str(error)))
         page.on(
