@@ -118,5 +118,11 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
                  '{{certificate}}', true);
             INSERT INTO sso_domains VALUES ('{ACME}', 'corp.test');
         """,
+        5: f"""
+            INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
+                                      actor_address, action, user_id)
+                 VALUES ('{ACME}', '2026-11-03T08:00Z', 'bob', 'bob@corp.test', '192.0.2.2',
+                         'sessions_ended', '{ANN}');
+        """,
     },
 }
