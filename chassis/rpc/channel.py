@@ -19,13 +19,15 @@ from chassis.startup import StartError, redact
 
 MAX_MESSAGE_BYTES: Final = 16 * 1024 * 1024
 DEADLINE_SECONDS: Final = 10.0
-ACCEPTS_CALLS: Final = "chassis.TakesCalls"
+ACCEPTS_CALLS: Final = "chassis.AcceptsCalls"
 """The health service name whose status says whether a server accepts new calls.
 
 A server reports the same status for the name that `accepts_calls` returns for its own service and
 region, and no status for other names. So a channel that watches such a name sends no call to a
 server of another service or region.
 """
+DEPRECATED_ACCEPTS_CALLS: Final = "chassis.TakesCalls"
+"""The earlier ACCEPTS_CALLS. Servers report it for one release, because older gateways watch it."""
 KEEPALIVE_SECONDS: Final = 10.0
 """How long a server with active calls may send nothing before the channel sends a ping."""
 KEEPALIVE_TIMEOUT_SECONDS: Final = 3.0

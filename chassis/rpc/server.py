@@ -20,7 +20,7 @@ from chassis.observability.tracing import Tracing
 from chassis.process import allow_connections
 from chassis.rpc.authorization import CallerAuthorization, Callers
 from chassis.rpc.certificates import Certificates
-from chassis.rpc.channel import ACCEPTS_CALLS, MAX_MESSAGE_BYTES
+from chassis.rpc.channel import ACCEPTS_CALLS, DEPRECATED_ACCEPTS_CALLS, MAX_MESSAGE_BYTES
 from chassis.rpc.health import HealthServicer
 from chassis.rpc.interceptor import WRITE_SECONDS, ServerInterceptor
 from chassis.rpc.local_dispatcher import LocalDispatcher
@@ -107,7 +107,9 @@ class Server:
         self._prepare = prepare
         self._is_prepared = False
         self._in_service = in_service
-        self._accepts_calls_names = {ACCEPTS_CALLS, accepts_calls_name}
+        names = {ACCEPTS_CALLS, accepts_calls_name}
+        deprecated = {each.replace(ACCEPTS_CALLS, DEPRECATED_ACCEPTS_CALLS) for each in names}
+        self._accepts_calls_names = names | deprecated
         self._log = log
         self._tasks = tasks
         tls = settings.tls

@@ -67,6 +67,35 @@ async def test_health_watchers_are_notified_when_the_server_stops():
     assert (first.status, second.status) == (Status.SERVING, Status.NOT_SERVING)
 
 
+@pytest.mark.parametrize(
+    "name",
+    [
+        "chassis.AcceptsCalls",
+        "chassis.AcceptsCalls.echo.us",
+        "chassis.TakesCalls",  # the names of the previous release, whose gateways still watch them
+        "chassis.TakesCalls.echo.us",
+    ],
+)
+async def test_clients_of_this_and_the_previous_release_are_served(name: str):
+    async with (
+        echo_server() as server,
+        connect(server.target, {}, health_service=name) as channel,
+    ):
+        response = await channel.unary_unary(ECHO)(b"hello", timeout=20, wait_for_ready=True)
+    assert response == b"hello"
+
+
+@pytest.mark.parametrize("name", ["chassis.AcceptsCalls.other.us", "chassis.AcceptsCalls.echo.eu"])
+async def test_client_of_another_service_or_region_is_not_served(name: str):
+    async with (
+        echo_server() as server,
+        connect(server.target, {}, health_service=name) as channel,
+    ):
+        with pytest.raises(grpc.aio.AioRpcError) as caught:
+            await channel.unary_unary(ECHO)(b"hello", timeout=20)
+    assert caught.value.code() is grpc.StatusCode.UNAVAILABLE
+
+
 async def test_excess_calls_are_refused_and_mapped_to_503_with_retry_after():
     settings = ServerSettings(OPEN.listen, max_calls=2)
     async with echo_server(settings) as server, connect(server.target, {}) as channel:

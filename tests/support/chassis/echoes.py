@@ -12,6 +12,7 @@ from structlog.testing import LogCapture
 
 from chassis.concurrency.supervisor import Supervisor
 from chassis.config.settings import Address, ServerSettings
+from chassis.rpc.channel import accepts_calls
 from chassis.rpc.server import Server
 from tests.support.waiting import eventually, pace
 
@@ -98,7 +99,14 @@ async def echo_server(settings: ServerSettings = OPEN) -> AsyncIterator[EchoServ
     # Captures all levels, independent of the log level of this process.
     log = structlog.wrap_logger(None, [capture], structlog.make_filtering_bound_logger(0))
     tasks = Supervisor(log)
-    server = Server(settings, CALLERS, log, tasks, in_service=lambda: running.in_service)
+    server = Server(
+        settings,
+        CALLERS,
+        log,
+        tasks,
+        in_service=lambda: running.in_service,
+        accepts_calls_name=accepts_calls("echo", "us"),
+    )
     server.grpc.add_generic_rpc_handlers((service.handler(),))
     task = asyncio.create_task(server.run(stop))
     try:
