@@ -1,16 +1,16 @@
 """PeerService: the name, the region and the clock of this process, for its callers."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Final
 
 import grpc
 from cloudacademy.peers.v1 import peers_pb2 as pb
 from cloudacademy.peers.v1 import peers_pb2_grpc
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField
 from chassis.rpc.peer_registry import PeerRegistry
+from chassis.rpc.timestamps import read_time, to_timestamp
 from chassis.rpc.uuids import read_uuid
 
 UNLOGGED_METHODS: Final = frozenset({"/cloudacademy.peers.v1.PeerService/ComparePeer"})
@@ -38,22 +38,16 @@ class PeerServicer(peers_pb2_grpc.PeerServiceServicer):
         if len(digest) > MAX_DIGEST_LENGTH:
             raise InvalidField("settings_digest", f"has more than {MAX_DIGEST_LENGTH} characters")
         comparison = self._peers.compare(str(peer_id), _time(request), digest)
-        now = Timestamp()
-        now.FromDatetime(self._clock())
         return pb.ComparePeerResponse(
             service=self._service,
             region=self._region,
-            time=now,
+            time=to_timestamp(self._clock()),
             another_peer_agrees=comparison.another_agrees,
             settings_differ=comparison.settings_differ,
         )
 
 
 def _time(request: pb.ComparePeerRequest) -> datetime:
-    try:
-        time = request.time.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError) as error:
-        raise InvalidField("time", "is not a time") from error
     if not request.HasField("time"):
         raise InvalidField("time", "is required")
-    return time
+    return read_time("time", request.time)

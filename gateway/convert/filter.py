@@ -6,8 +6,9 @@ from typing import Final
 
 from cloudacademy.users.v1 import filter_pb2 as pb
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.convert.extension import is_custom
-from gateway.convert.user import field_name, to_timestamp
+from gateway.convert.user import field_name
 from gateway.scim.errors import ScimError, invalid_filter
 from gateway.scim.filter import And, Compare, ElementMatch, Filter, Not, Operator, Or, Present
 from gateway.scim.schema import AttributePath

@@ -212,13 +212,6 @@ def timestamp_text(timestamp: Timestamp) -> str:
     return f"{moment.isoformat()[:19]}.{timestamp.nanos // 1000:06d}Z"
 
 
-def to_timestamp(moment: datetime) -> Timestamp:
-    """Convert a time to a protobuf timestamp."""
-    timestamp = Timestamp()
-    timestamp.FromDatetime(moment)
-    return timestamp
-
-
 def _finish_enterprise(resource: Resource, base_url: str) -> None:
     extension = resource[ENTERPRISE_USER_URN]
     if not extension:

@@ -9,8 +9,8 @@ from uuid import UUID
 from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
-from chassis.database import notifications
 from chassis.errors import InvalidField
+from chassis.rpc.timestamps import to_timestamp
 from keysvc.domain.audit import Action, Actor, AuditEvent
 from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
@@ -166,23 +166,6 @@ def sso_connection_message(connection: SsoConnection) -> sso_pb2.SsoConnection:
     )
 
 
-def reset_message() -> keys_pb2.WatchKeysResponse:
-    return keys_pb2.WatchKeysResponse(reset=keys_pb2.WatchKeysResponse.Reset())
-
-
-def event_message(event: notifications.Event) -> keys_pb2.WatchKeysResponse:
-    message = keys_pb2.WatchKeysResponse
-    match event:
-        case notifications.Heartbeat():
-            return message(heartbeat=message.Heartbeat())
-        case notifications.Notification(organization_id):
-            change = message.OrganizationChange(organization_id=organization_id)
-            return message(organization_change=change)
-
-
 def timestamp(time: datetime | None) -> Timestamp | None:
-    if time is None:
-        return None
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
+    """A time, if there is one, as a message."""
+    return None if time is None else to_timestamp(time)

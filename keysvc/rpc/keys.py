@@ -2,6 +2,7 @@
 # ruff: noqa: N802 - names of the contract
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import TypeAlias
 
 import grpc
@@ -11,6 +12,7 @@ from chassis.clock import Clock
 from chassis.database.notifications import NotificationFeed
 from chassis.errors import Refusal
 from chassis.rpc.uuids import read_uuid
+from chassis.rpc.watch import watch
 from keysvc.background.key_uses import KeyUses
 from keysvc.domain import key_token
 from keysvc.domain.audit import check_author
@@ -99,11 +101,9 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def WatchKeys(
         self, request: keys_pb2.WatchKeysRequest, context: Context
     ) -> AsyncIterator[keys_pb2.WatchKeysResponse]:
-        # Subscribe first, so that changes after `reset` are not lost.
-        with self._changes.subscribe() as subscription:
-            yield convert.reset_message()
-            async for event in subscription.events():
-                yield convert.event_message(event)
+        async with aclosing(watch(self._changes, keys_pb2.WatchKeysResponse)) as messages:
+            async for message in messages:
+                yield message
 
 
 def _position(key: Key) -> Position:

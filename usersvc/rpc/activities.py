@@ -8,6 +8,7 @@ from cloudacademy.users.v1 import activity_pb2, activity_pb2_grpc
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField
+from chassis.rpc.timestamps import read_time
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Activity, Width
@@ -20,7 +21,6 @@ from usersvc.rpc.convert.activity import (
     to_number,
     to_query,
     to_refused,
-    to_time,
 )
 from usersvc.rpc.convert.listing import fitting, not_negative
 from usersvc.store.activities.counts import ActivityCounts
@@ -90,8 +90,8 @@ class ActivityServicer(activity_pb2_grpc.ActivityServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         is_day = request.width == activity_pb2.CountActivitiesRequest.WIDTH_DAY
         width = Width.DAY if is_day else Width.HOUR
-        start = to_time("start_time", request.start_time)
-        end = to_time("end_time", request.end_time)
+        start = read_time("start_time", request.start_time)
+        end = read_time("end_time", request.end_time)
         activities.check_span(start, end, width)
         shown_start = max(activities.interval_start(start, width), self._oldest)
         since = activities.interval_start(shown_start, Width.HOUR)

@@ -1,6 +1,7 @@
 """The servicer of SchemaService."""
 
 from collections.abc import AsyncIterator
+from contextlib import aclosing
 from typing import Any, TypeAlias
 
 import grpc
@@ -9,8 +10,9 @@ from cloudacademy.users.v1 import schemas_pb2, schemas_pb2_grpc
 from chassis.clock import Clock
 from chassis.database.notifications import NotificationFeed
 from chassis.rpc.uuids import read_uuid
+from chassis.rpc.watch import watch
 from usersvc.domain import schemas
-from usersvc.rpc.convert.schema import from_event, from_schema, reset_event, to_schema
+from usersvc.rpc.convert.schema import from_schema, to_schema
 from usersvc.store.schemas import SchemaStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -61,11 +63,9 @@ class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.WatchSchemasRequest, context: Context
     ) -> AsyncIterator[schemas_pb2.WatchSchemasResponse]:
         """Stream the organizations whose schemas change."""
-        # Subscribe first, so that changes after `reset` are not lost.
-        with self._feed.subscribe() as subscription:
-            yield reset_event()
-            async for event in subscription.events():
-                yield from_event(event)
+        async with aclosing(watch(self._feed, schemas_pb2.WatchSchemasResponse)) as messages:
+            async for message in messages:
+                yield message
 
 
 def _urn(text: str) -> str:

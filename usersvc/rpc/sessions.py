@@ -7,6 +7,7 @@ from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField, Refusal
+from chassis.rpc.timestamps import to_timestamp
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import SESSION_ENDED, SIGN_IN_LINK_INVALID
@@ -18,7 +19,7 @@ from usersvc.rpc.convert.session import (
     to_replaced_session,
     to_session_id,
 )
-from usersvc.rpc.convert.user import from_time, to_origin
+from usersvc.rpc.convert.user import to_origin
 from usersvc.store.sessions import SessionStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
@@ -41,7 +42,7 @@ class SessionServicer(sessions_pb2_grpc.SessionServiceServicer):
         link = session_token.generate(organization_id, self._random_bytes)
         expire_time = await self._store.create_link(link, user_id, self._clock())
         return sessions_pb2.CreateSignInLinkResponse(
-            token=link.text, expire_time=from_time(expire_time)
+            token=link.text, expire_time=to_timestamp(expire_time)
         )
 
     async def GetSignInLink(  # noqa: N802

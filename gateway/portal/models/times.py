@@ -15,13 +15,6 @@ def to_datetime(timestamp: Timestamp) -> datetime:
     return timestamp.ToDatetime(tzinfo=UTC)
 
 
-def to_timestamp(time: datetime) -> Timestamp:
-    """A datetime as a protobuf Timestamp."""
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
-
-
 def iso(time: datetime) -> str:
     """RFC 3339, for the `datetime` attribute of a <time> element."""
     return time.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")

@@ -10,14 +10,14 @@ from typing import Final
 from cloudacademy.keys.v1 import keys_pb2
 from cloudacademy.users.v1 import activity_pb2 as pb
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.backend.errors import RefusedError
 from gateway.portal.context import PageContext
 from gateway.portal.models import health as model
 from gateway.portal.models.charts import Chart, days_chart, hours_chart
 from gateway.portal.models.key_rows import KeyRow, key_rows
 from gateway.portal.models.log.cycles import CycleRow, cycle_rows, running
-from gateway.portal.models.providers import Provider, of_clients
-from gateway.portal.models.times import to_datetime, to_timestamp
+from gateway.portal.models.times import to_datetime
 from gateway.portal.views.names import names_of
 
 DAYS: Final = 30

@@ -8,7 +8,8 @@ import pytest
 from cloudacademy.keys.v1 import audit_pb2
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
-from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
+from chassis.rpc.timestamps import to_timestamp
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica
 
 ANN = audit_pb2.Actor(id="u1", display_name="ann@acme.test", address="192.0.2.1")
 UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
@@ -32,7 +33,7 @@ async def test_audit_event_has_actor_and_address(keysvc: Replica, clock: Movable
 
     events = (await keysvc.audit_events(acme))[:4]
 
-    common = {"organization_id": acme, "create_time": stamp(clock()), "actor": ANN}
+    common = {"organization_id": acme, "create_time": to_timestamp(clock()), "actor": ANN}
     assert events[::-1] == [
         Event(id=event.id, action=action, key_id=key_id, **common)
         for event, action, key_id in zip(

@@ -6,10 +6,11 @@ import grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.rpc.status import RpcStatus
+from chassis.rpc.timestamps import to_timestamp
 from keysvc.domain import key_token
 from keysvc.domain.key_token import Token
 from keysvc.domain.organizations import Region
-from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
+from tests.support.keysvc.replicas import MovableClock, Replica, refused
 
 PAGE = "Settings & Integrations → Integrations"
 PASTED = "as Secret Token in Entra, or as bearer token in another identity provider"
@@ -37,7 +38,7 @@ async def test_old_key_expires_eight_hours_after_a_new_one(keysvc: Replica, cloc
     assert await keysvc.authenticate(old.token) == pb.AuthenticateResponse(
         organization_id=acme,
         key_id=old.key.id,
-        expire_time=stamp(datetime(2026, 3, 1, 20, 0, 0, 123456, tzinfo=UTC)),
+        expire_time=to_timestamp(datetime(2026, 3, 1, 20, 0, 0, 123456, tzinfo=UTC)),
     )
 
     clock.advance(seconds=1)
@@ -59,7 +60,7 @@ async def test_revoked_key_is_refused_immediately(keysvc: Replica, clock: Movabl
 
     key = await keysvc.revoke(generated.key)
 
-    expected = pb.Key(revoke_time=stamp(clock()), revoked_by="bob", revoked_by_name="bob")
+    expected = pb.Key(revoke_time=to_timestamp(clock()), revoked_by="bob", revoked_by_name="bob")
     expected.MergeFrom(generated.key)
     assert key == expected
     with refused("KEY_REVOKED") as refusal:

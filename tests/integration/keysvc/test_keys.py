@@ -8,8 +8,9 @@ import pytest
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from chassis.rpc.status import from_rpc_error
+from chassis.rpc.timestamps import to_timestamp
 from keysvc.domain import key_token
-from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica, stamp
+from tests.support.keysvc.replicas import MovableClock, Replica, refused, running_replica
 
 UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
@@ -31,7 +32,7 @@ async def test_new_key_is_returned_with_its_token_and_listed_without_it(
     key = pb.Key(
         id=generated.key.id,
         organization_id=acme,
-        create_time=stamp(clock()),
+        create_time=to_timestamp(clock()),
         created_by="ann",
         created_by_name="ann",
     )

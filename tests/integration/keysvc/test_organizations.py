@@ -9,9 +9,10 @@ from cloudacademy.keys.v1 import keys_pb2 as pb
 from chassis.database.constraints import violations_as_refusals
 from chassis.database.pool import Database
 from chassis.errors import InvalidField
+from chassis.rpc.timestamps import to_timestamp
 from keysvc.store import keys as key_store
 from keysvc.store import organizations as organization_store
-from tests.support.keysvc.replicas import MovableClock, Replica, refused, stamp
+from tests.support.keysvc.replicas import MovableClock, Replica, refused
 
 ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 UNKNOWN_ID = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e12"
@@ -35,11 +36,16 @@ async def test_new_organization_has_id_region_and_inactive_integration(
     request = pb.GetOrganizationRequest(organization_id=created.id)
     assert UUID(created.id).version == 7
     assert created == pb.Organization(
-        id=created.id, display_name="Ácme 集团", region=pb.REGION_US, create_time=stamp(clock())
+        id=created.id,
+        display_name="Ácme 集团",
+        region=pb.REGION_US,
+        create_time=to_timestamp(clock()),
     )
     assert (await keysvc.organizations.GetOrganization(request)).organization == created
     assert await integration(keysvc, created.id) == pb.Integration(
-        organization_id=created.id, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
+        organization_id=created.id,
+        state=pb.Integration.STATE_INACTIVE,
+        update_time=to_timestamp(clock()),
     )
 
 
@@ -81,7 +87,7 @@ async def test_repeated_activation_keeps_the_update_time(keysvc: Replica, clock:
     await create(keysvc, id=ID, display_name="Acme")
     clock.advance(hours=1)
     active = pb.Integration(
-        organization_id=ID, state=pb.Integration.STATE_ACTIVE, update_time=stamp(clock())
+        organization_id=ID, state=pb.Integration.STATE_ACTIVE, update_time=to_timestamp(clock())
     )
     await keysvc.activate(ID)
     assert await integration(keysvc, ID) == active
@@ -92,7 +98,7 @@ async def test_repeated_activation_keeps_the_update_time(keysvc: Replica, clock:
 
     await keysvc.deactivate(ID)
     assert await integration(keysvc, ID) == pb.Integration(
-        organization_id=ID, state=pb.Integration.STATE_INACTIVE, update_time=stamp(clock())
+        organization_id=ID, state=pb.Integration.STATE_INACTIVE, update_time=to_timestamp(clock())
     )
 
 

@@ -13,7 +13,6 @@ import pytest
 import structlog
 from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
 from cloudacademy.keys.v1 import keys_pb2 as pb
-from google.protobuf.timestamp_pb2 import Timestamp
 from structlog.testing import LogCapture
 
 from chassis.config.settings import Address, ServerSettings
@@ -191,13 +190,6 @@ def refused(reason: str) -> Iterator[Callable[[], RpcStatus]]:
         yield lambda: refusals[0]
     refusals.append(from_rpc_error(caught.value))
     assert refusals[0].reason == reason, caught.value
-
-
-def stamp(time: datetime) -> Timestamp:
-    """A time as a protobuf timestamp."""
-    timestamp = Timestamp()
-    timestamp.FromDatetime(time)
-    return timestamp
 
 
 async def until(condition: Callable[[], bool], seconds: float = PATIENCE_SECONDS) -> None:

@@ -1,20 +1,12 @@
 """Short forms of the calls of the ActivityService."""
 
-from datetime import datetime
-
 from cloudacademy.users.v1 import activity_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.database.pool import Database
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.usersvc.user_calls import ACME
 from usersvc.store.activities.rollup import ActivityRollup
-
-
-def to_timestamp(time: datetime) -> Timestamp:
-    stamp = Timestamp()
-    stamp.FromDatetime(time)
-    return stamp
 
 
 async def list_activities(stub, organization_id: str = ACME, **fields: object) -> list[Activity]:

@@ -10,20 +10,14 @@ from cloudacademy.errors.v1.errors_pb2 import Reason
 from cloudacademy.users.v1 import sessions_pb2 as pb
 from cloudacademy.users.v1.sessions_pb2_grpc import SessionServiceStub
 from cloudacademy.users.v1.users_pb2 import TypedValue
-from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.usersvc.user_calls import ACME, refused
 
 OID_ANN: Final = "5b6f0f3e-0f6b-4b0e-9c0e-0a4f8a1d2c11"
 OID_OTHER: Final = "0b1e5f3c-6f2f-4a52-8a51-9e3a0c5d7f10"
 ADMINISTRATOR: Final = [TypedValue(value="Administrator")]
 _numbers = itertools.count()
-
-
-def timestamp(time: datetime) -> Timestamp:
-    message = Timestamp()
-    message.FromDatetime(time)
-    return message
 
 
 async def create_link(stub: SessionServiceStub, user_id: str, organization_id: str = ACME) -> str:
@@ -63,7 +57,7 @@ async def sign_in_with_assertion(
     request = {
         "organization_id": ACME,
         "assertion_id": f"assertion-{next(_numbers)}",
-        "assertion_expire_time": timestamp(now + timedelta(minutes=5)),
+        "assertion_expire_time": to_timestamp(now + timedelta(minutes=5)),
         "object_identifier": object_identifier,
         "email": email,
     } | fields

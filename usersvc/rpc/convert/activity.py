@@ -1,18 +1,18 @@
 """Conversion between messages and domain values of the provisioning log."""
 
-from datetime import UTC, datetime
+from datetime import datetime
 from typing import Any, Final
 
 from cloudacademy.users.v1 import activity_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.errors import InvalidField, Refusal
+from chassis.rpc.timestamps import read_time, to_timestamp
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain import activities
 from usersvc.domain.activities import Action, Activity, Count, Cycle, Query, RefusedRequest, Result
 from usersvc.domain.errors import ACTIVITY_NOT_FOUND
 from usersvc.rpc.convert.listing import not_negative
-from usersvc.rpc.convert.user import MAX_REQUEST_ID, from_time
+from usersvc.rpc.convert.user import MAX_REQUEST_ID
 
 DEFAULT_PAGE_SIZE: Final = 50
 MAX_PAGE_SIZE: Final = 1_000
@@ -36,7 +36,7 @@ def to_refused(message: activity_pb2.Activity) -> Activity:
     activity = Activity(
         organization_id=read_uuid("organization_id", message.organization_id),
         number=0,
-        time=to_time("time", message.time),
+        time=read_time("time", message.time),
         action=_TO_ACTION.get(message.action, Action.OTHER),
         resource_id=(
             read_uuid("resource_id", message.resource_id) if message.resource_id else None
@@ -96,15 +96,7 @@ def _action(value: int) -> Action:
 
 
 def _optional_time(field: str, request: activity_pb2.ListActivitiesRequest) -> datetime | None:
-    return to_time(field, getattr(request, field)) if request.HasField(field) else None
-
-
-def to_time(field: str, time: Timestamp) -> datetime:
-    """A time of a request. Refuses InvalidField unless its year is from 1 to 9999."""
-    try:
-        return time.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidField(field, "is not a time between the years 1 and 9999") from None
+    return read_time(field, getattr(request, field)) if request.HasField(field) else None
 
 
 def from_activity(activity: Activity) -> activity_pb2.Activity:
@@ -112,7 +104,7 @@ def from_activity(activity: Activity) -> activity_pb2.Activity:
     message = activity_pb2.Activity(
         id=str(activity.number),
         organization_id=str(activity.organization_id),
-        time=from_time(activity.time),
+        time=to_timestamp(activity.time),
         action=_ACTIONS[activity.action],
         refused=activity.refusal is not None,
         resource_id=str(activity.resource_id or ""),
@@ -154,7 +146,7 @@ def _from_refusal(refusal: RefusedRequest) -> activity_pb2.RefusedRequest:
 def from_count(count: Count) -> activity_pb2.ActivityCount:
     """A count as a message."""
     return activity_pb2.ActivityCount(
-        start_time=from_time(count.start_time),
+        start_time=to_timestamp(count.start_time),
         succeeded=count.succeeded,
         refused=count.refused,
         rejected_keys=count.rejected_keys,
@@ -164,8 +156,8 @@ def from_count(count: Count) -> activity_pb2.ActivityCount:
 def from_cycle(cycle: Cycle) -> activity_pb2.Cycle:
     """A cycle as a message."""
     return activity_pb2.Cycle(
-        start_time=from_time(cycle.start_time),
-        end_time=from_time(cycle.end_time),
+        start_time=to_timestamp(cycle.start_time),
+        end_time=to_timestamp(cycle.end_time),
         succeeded=cycle.succeeded,
         refused=cycle.refused,
     )

@@ -5,10 +5,10 @@ from typing import Any, Final
 
 from cloudacademy.users.v1 import changes_pb2
 
+from chassis.rpc.timestamps import to_timestamp
 from usersvc.background.feed import Batch
 from usersvc.domain.changes import Change, ChangeType, position
 from usersvc.rpc.convert.listing import fitting
-from usersvc.rpc.convert.user import from_time
 from usersvc.store.changes import Membership
 
 _TYPES: Final[dict[ChangeType, Any]] = {
@@ -38,7 +38,7 @@ def from_change(change: Change) -> changes_pb2.Change:
         active=change.active,
         user_ids=map(str, change.user_ids),
         group_ids=map(str, change.group_ids),
-        change_time=from_time(change.create_time),
+        change_time=to_timestamp(change.create_time),
         request_id=change.request_id,
     )
 

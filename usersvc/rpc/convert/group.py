@@ -7,12 +7,12 @@ from typing import Final
 from cloudacademy.users.v1 import groups_pb2
 
 from chassis.errors import Refusal
+from chassis.rpc.timestamps import to_timestamp
 from chassis.rpc.uuids import is_uuid
 from usersvc.domain import groups
 from usersvc.domain.errors import MEMBER_NOT_FOUND
 from usersvc.domain.groups import Group, GroupProfile, Member, MemberChange, MemberKind, MemberView
 from usersvc.rpc.convert.listing import not_negative
-from usersvc.rpc.convert.user import from_time
 
 MAX_RETURNED_MEMBERS: Final = 100
 """The maximum number of members that a write returns."""
@@ -37,8 +37,8 @@ def from_group(group: Group) -> groups_pb2.Group:
         id=str(group.group_id),
         organization_id=str(group.organization_id),
         etag=group.etag,
-        create_time=from_time(group.create_time),
-        update_time=from_time(group.update_time),
+        create_time=to_timestamp(group.create_time),
+        update_time=to_timestamp(group.update_time),
         display_name=group.profile.display_name,
         external_id=group.profile.external_id,
     )

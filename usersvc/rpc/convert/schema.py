@@ -4,10 +4,9 @@ from typing import Final
 
 from cloudacademy.users.v1 import schemas_pb2
 
-from chassis.database import notifications
 from chassis.errors import InvalidField
+from chassis.rpc.timestamps import to_timestamp
 from usersvc.domain.schemas import Attribute, Mutability, OwnedSchema, Returned, Schema, Type
-from usersvc.rpc.convert.user import from_time
 
 Message = schemas_pb2.Attribute
 
@@ -64,24 +63,8 @@ def from_schema(owned: OwnedSchema) -> schemas_pb2.Schema:
         name=owned.schema.name,
         description=owned.schema.description,
         attributes=[_from_attribute(each) for each in owned.schema.attributes],
-        create_time=from_time(owned.create_time),
+        create_time=to_timestamp(owned.create_time),
     )
-
-
-def reset_event() -> schemas_pb2.WatchSchemasResponse:
-    """The first event of a stream."""
-    return schemas_pb2.WatchSchemasResponse(reset=schemas_pb2.WatchSchemasResponse.Reset())
-
-
-def from_event(event: notifications.Event) -> schemas_pb2.WatchSchemasResponse:
-    """An event of the feed of schema changes as a message."""
-    message = schemas_pb2.WatchSchemasResponse
-    match event:
-        case notifications.Heartbeat():
-            return message(heartbeat=message.Heartbeat())
-        case notifications.Notification(organization_id):
-            change = message.OrganizationChange(organization_id=organization_id)
-            return message(organization_change=change)
 
 
 def _from_attribute(attribute: Attribute) -> schemas_pb2.Attribute:

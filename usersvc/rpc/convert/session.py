@@ -1,14 +1,11 @@
 """Conversion between messages and sessions or assertions."""
 
-from datetime import UTC, datetime
-
 from cloudacademy.users.v1 import sessions_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.errors import InvalidField
+from chassis.rpc.timestamps import read_time, to_timestamp
 from chassis.rpc.uuids import read_uuid
 from usersvc.domain.sessions import Assertion, Identity, ReplacedSession, Session, SessionId
-from usersvc.rpc.convert.user import from_time
 
 
 def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
@@ -18,16 +15,9 @@ def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
     return Assertion(
         read_uuid("organization_id", request.organization_id),
         request.assertion_id,
-        _to_time("assertion_expire_time", request.assertion_expire_time),
+        read_time("assertion_expire_time", request.assertion_expire_time),
         Identity(request.object_identifier, request.email, request.given_name, request.family_name),
     )
-
-
-def _to_time(field: str, time: Timestamp) -> datetime:
-    try:
-        return time.ToDatetime(tzinfo=UTC)
-    except (ValueError, OverflowError):
-        raise InvalidField(field, "is not a time between the years 1 and 9999") from None
 
 
 def from_session(session: Session) -> sessions_pb2.Session:
@@ -38,8 +28,8 @@ def from_session(session: Session) -> sessions_pb2.Session:
         user_name=session.user_name,
         display_name=session.display_name,
         administrator=session.administrator,
-        create_time=from_time(session.create_time),
-        expire_time=from_time(session.expire_time),
+        create_time=to_timestamp(session.create_time),
+        expire_time=to_timestamp(session.expire_time),
         session_id=str(session.session_id),
     )
 

@@ -1,15 +1,14 @@
 """Conversion between messages and domain values of users. It does not validate them."""
 
 from collections.abc import Iterable
-from datetime import UTC, datetime
 from typing import Any, Final
 from uuid import UUID
 
 import grpc
 from cloudacademy.users.v1 import users_pb2
-from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.rpc.interceptor import REQUEST_ID_KEY
+from chassis.rpc.timestamps import to_timestamp
 from chassis.rpc.uuids import is_uuid
 from usersvc.domain.activities import MAX_CLIENT
 from usersvc.domain.changes import Origin
@@ -30,7 +29,6 @@ from usersvc.rpc.convert.listing import not_negative
 KEY_ID_KEY: Final = "x-key-id"
 CLIENT_KEY: Final = "x-client"
 MAX_REQUEST_ID: Final = 100
-_EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 
 
 def to_origin(context: "grpc.aio.ServicerContext[Any, Any]") -> Origin:
@@ -156,8 +154,8 @@ def from_user(user: User) -> users_pb2.User:
         id=str(user.user_id),
         organization_id=str(user.organization_id),
         etag=user.etag,
-        create_time=from_time(user.create_time),
-        update_time=from_time(user.update_time),
+        create_time=to_timestamp(user.create_time),
+        update_time=to_timestamp(user.update_time),
         user_name=profile.user_name,
         external_id=profile.external_id,
         active=profile.active,
@@ -187,15 +185,6 @@ def from_user(user: User) -> users_pb2.User:
             for group in user.groups.groups
         ],
         more_groups=user.groups.more,
-    )
-
-
-def from_time(time: datetime) -> Timestamp:
-    """A time as a message."""
-    since = time - _EPOCH
-    return Timestamp(
-        seconds=since.days * 86_400 + since.seconds,
-        nanos=since.microseconds * 1_000,
     )
 
 

@@ -9,9 +9,9 @@ from urllib.parse import urlencode
 from cloudacademy.users.v1 import activity_pb2 as pb
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.log.sentences import ACTIONS
 from gateway.portal.models.search import search_text
-from gateway.portal.models.times import to_timestamp
 
 PAGE_SIZE: Final = 50
 _UNLIMITED: Final = 10**9

@@ -11,11 +11,11 @@ from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
 
 from chassis.database.pool import Database
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.usersvc.activity_calls import (
     list_activities,
     record_refusal,
     roll_up,
-    to_timestamp,
 )
 from tests.support.usersvc.database_clock import retention_at
 from tests.support.usersvc.entry_numbers import number_by_create_time

@@ -16,12 +16,12 @@ from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from chassis.database.pool import Database
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.clocks import StoppedClock
 from tests.support.usersvc.activity_calls import (
     list_activities,
     record_refusal,
     roll_up,
-    to_timestamp,
 )
 from tests.support.usersvc.database_clock import retention_at
 from tests.support.usersvc.entry_numbers import number_by_create_time

@@ -12,6 +12,7 @@ from grpc import StatusCode
 
 from chassis.concurrency.notifier import Notifier
 from chassis.database.pool import Database
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.database_clock import database_time
 from tests.support.usersvc.session_calls import (
@@ -24,7 +25,6 @@ from tests.support.usersvc.session_calls import (
     session_ended,
     sign_in_with_assertion,
     sign_in_with_link,
-    timestamp,
     user_inactive,
 )
 from tests.support.usersvc.user_calls import (
@@ -57,8 +57,8 @@ async def test_link_starts_a_session_of_its_user(sessions, users, clock):
         user_name="ann",
         display_name="Ann Li",
         administrator=True,
-        create_time=timestamp(clock.now),
-        expire_time=timestamp(clock.now + timedelta(minutes=30)),
+        create_time=to_timestamp(clock.now),
+        expire_time=to_timestamp(clock.now + timedelta(minutes=30)),
         session_id=response.session.session_id,
     )
     assert await get_session(sessions, response.session_token) == response.session
@@ -84,7 +84,7 @@ async def test_link_expires_after_15_minutes(sessions, users, clock):
     ann = await create(users, "ann")
     request = pb.CreateSignInLinkRequest(organization_id=ACME, user_id=ann.id)
     early, late = [await sessions.CreateSignInLink(request) for _ in range(2)]
-    assert late.expire_time == timestamp(clock.now + timedelta(minutes=15))
+    assert late.expire_time == to_timestamp(clock.now + timedelta(minutes=15))
     clock.advance(minutes=15, seconds=-1)
     await follow_link(sessions, early.token)
     clock.advance(seconds=1)
@@ -120,7 +120,7 @@ async def test_session_expires_30_minutes_after_last_use(sessions, users, clock)
     token = await sign_in_with_link(sessions, (await create(users, "ann")).id)
     for _ in range(3):
         clock.advance(minutes=30, seconds=-1)
-        assert (await get_session(sessions, token)).expire_time == timestamp(
+        assert (await get_session(sessions, token)).expire_time == to_timestamp(
             clock.now + timedelta(minutes=30)
         )
     clock.advance(minutes=30)
@@ -134,7 +134,7 @@ async def test_session_expires_8_hours_after_its_start(sessions, users, clock):
     while clock.now + timedelta(minutes=25) < end_time:
         clock.advance(minutes=25)
         found = await get_session(sessions, token)
-        assert found.expire_time == timestamp(min(clock.now + timedelta(minutes=30), end_time))
+        assert found.expire_time == to_timestamp(min(clock.now + timedelta(minutes=30), end_time))
     clock.now = end_time - timedelta(seconds=1)
     await get_session(sessions, token)
     clock.advance(seconds=1)
@@ -302,7 +302,7 @@ async def test_concurrent_uses_and_end_of_session_do_not_fail(sessions, users, c
     clock.advance(minutes=5)
     found = await asyncio.gather(*(get_session(sessions, token) for _ in range(8)))
     assert {each.expire_time.seconds for each in found} <= {
-        timestamp(clock.now + timedelta(minutes=minutes)).seconds for minutes in (25, 30)
+        to_timestamp(clock.now + timedelta(minutes=minutes)).seconds for minutes in (25, 30)
     }
     clock.advance(minutes=5)
     await outcomes(

@@ -7,6 +7,7 @@ import pytest
 from cloudacademy.users.v1 import users_pb2
 from cloudacademy.users.v1.users_pb2 import Name, TypedValue
 
+from chassis.rpc.timestamps import to_timestamp
 from tests.support.rpc_outcomes import outcomes
 from tests.support.usersvc.session_calls import (
     ADMINISTRATOR,
@@ -21,7 +22,6 @@ from tests.support.usersvc.session_calls import (
     sign_in_unknown,
     sign_in_with_assertion,
     sign_in_with_link,
-    timestamp,
     user_inactive,
 )
 from tests.support.usersvc.user_calls import (
@@ -181,8 +181,8 @@ async def test_missing_user_is_created_on_request(sessions, users, clock):
         id=response.session.user_id,
         organization_id=ACME,
         etag="1",
-        create_time=timestamp(clock.now),
-        update_time=timestamp(clock.now),
+        create_time=to_timestamp(clock.now),
+        update_time=to_timestamp(clock.now),
         user_name="ann@acme.test",
         external_id="oid-ann",
         active=True,
@@ -279,14 +279,14 @@ async def test_assertion_lifetime_is_one_hour_at_most(sessions, clock):
     for offset in (timedelta(hours=1, seconds=1), timedelta(minutes=-5, seconds=-1)):
         with invalid_field("assertion_expire_time"):
             await sign_in_with_assertion(
-                sessions, clock.now, assertion_expire_time=timestamp(clock.now + offset)
+                sessions, clock.now, assertion_expire_time=to_timestamp(clock.now + offset)
             )
     with invalid_field("assertion_expire_time"):
         await sign_in_with_assertion(sessions, clock.now, assertion_expire_time=None)
     for offset in (timedelta(hours=1), timedelta(minutes=-5)):
         with sign_in_unknown():
             await sign_in_with_assertion(
-                sessions, clock.now, assertion_expire_time=timestamp(clock.now + offset)
+                sessions, clock.now, assertion_expire_time=to_timestamp(clock.now + offset)
             )
 
 

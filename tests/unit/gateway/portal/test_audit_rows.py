@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from cloudacademy.keys.v1.audit_pb2 import Actor, AuditEvent
 
-from gateway.portal.models import times
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.audit_rows import audit_rows
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
@@ -18,7 +18,7 @@ def test_audit_rows_say_who_did_what():
             actor=Actor(id=USER, display_name="ada", address="192.0.2.1"),
             action=AuditEvent.ACTION_KEY_GENERATED,
             key_id=KEY,
-            create_time=times.to_timestamp(NOW),
+            create_time=to_timestamp(NOW),
         ),
         AuditEvent(actor=Actor(id="ops"), action=AuditEvent.ACTION_SSO_UPDATED, fields=["sso_url"]),
     ]

@@ -7,9 +7,9 @@ from cloudacademy.users.v1.activity_pb2 import ActivityCount
 from hypothesis import given
 from hypothesis import strategies as st
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models import charts
 from gateway.portal.models.charts import hours_chart
-from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

@@ -6,18 +6,9 @@ import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.health import (
-    SILENCE_LIMIT,
-    HealthSignals,
-    Level,
-    Totals,
-    contact_text,
-    health,
-    totals,
-)
+from chassis.rpc.timestamps import to_timestamp
+from gateway.portal.models.health import HealthSignals, Level, Totals, contact_text, health, totals
 from gateway.portal.models.key_rows import KeyRow, key_rows
-from gateway.portal.models.providers import OKTA, OTHER, Provider
-from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)

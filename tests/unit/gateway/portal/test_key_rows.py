@@ -5,8 +5,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.key_rows import KeyRow, KeyState, key_name, key_rows
-from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 

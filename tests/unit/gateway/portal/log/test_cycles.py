@@ -4,8 +4,8 @@ from datetime import UTC, datetime, timedelta
 
 from cloudacademy.users.v1.activity_pb2 import Cycle
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.log.cycles import cycle_rows, running
-from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

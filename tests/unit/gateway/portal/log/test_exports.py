@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 import pytest
 from cloudacademy.users.v1.activity_pb2 import Activity, RefusedRequest
 
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.csv_rows import escape_formulas
 from gateway.portal.models.log.exports import (
     COLUMNS,
@@ -15,7 +16,6 @@ from gateway.portal.models.log.exports import (
     csv_line,
     ndjson_line,
 )
-from gateway.portal.models.times import to_timestamp
 
 NOW = datetime(2026, 3, 1, 12, 0, tzinfo=UTC)
 

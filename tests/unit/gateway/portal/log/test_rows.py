@@ -4,7 +4,7 @@ from datetime import UTC, datetime
 
 from cloudacademy.users.v1.activity_pb2 import Activity, FieldChange
 
-from gateway.portal.models import times
+from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.log.rows import Change, attribute, log_row
 from gateway.portal.models.providers import ENTRA, OKTA
 
@@ -13,7 +13,7 @@ USER = "0190a5b4-4c7e-7d3a-9a53-2f6d1c0b8e11"
 
 
 def activity(action: str, name: str = "ann", **fields: object) -> Activity:
-    values = {"resource_name": name, "resource_id": USER, "time": times.to_timestamp(NOW)} | fields
+    values = {"resource_name": name, "resource_id": USER, "time": to_timestamp(NOW)} | fields
     return Activity(action=Activity.Action.Value(f"ACTION_{action}"), **values)
 
 
