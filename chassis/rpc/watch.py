@@ -1,54 +1,32 @@
-"""The streams of Watch RPCs, by which callers keep a cache of what organizations have."""
+"""The streams of Watch RPCs, by which callers learn of changes to what they cache."""
 
 from collections.abc import AsyncGenerator, Callable
-from typing import Protocol, TypeVar
+from typing import TypeVar
 
-from google.protobuf.message import Message
+from chassis.database.notifications import Heartbeat, Notification, NotificationFeed
 
-from chassis.database.notifications import Event, Heartbeat, Notification, NotificationFeed
-
-
-class OrganizationChange(Protocol):
-    """Something of this organization has changed."""
-
-    organization_id: str
-
-
-class WatchResponse(Protocol):
-    """A message of the stream: its contract has these fields, of which one is set."""
-
-    @property
-    def reset(self) -> Message: ...
-    @property
-    def heartbeat(self) -> Message: ...
-    @property
-    def organization_change(self) -> OrganizationChange: ...
-
-
-Response = TypeVar("Response", bound=WatchResponse)
+Response = TypeVar("Response")
 
 
 async def watch(
-    feed: NotificationFeed, response: Callable[[], Response]
+    feed: NotificationFeed,
+    *,
+    reset: Response,
+    heartbeat: Response,
+    notification: Callable[[str], Response],
 ) -> AsyncGenerator[Response, None]:
-    """Yield `reset`, then each notification of the feed, whose payload is an organization's id.
+    """Yield `reset`, then the messages for the events of a feed.
 
-    Close it with `contextlib.aclosing`, so that the subscription ends with the stream. Refuses
-    DatabaseUnavailable while the feed is disconnected, and when it loses its connection.
+    `notification` makes a message of a notification's payload. Close the stream with
+    `contextlib.aclosing`, so that its subscription ends with it. Refuses DatabaseUnavailable while
+    the feed is disconnected, and when it loses its connection.
     """
     # Subscribe first, so that changes after `reset` are not lost.
     with feed.subscribe() as subscription:
-        first = response()
-        first.reset.SetInParent()
-        yield first
+        yield reset
         async for event in subscription.events():
-            yield _message(response(), event)
-
-
-def _message(message: Response, event: Event) -> Response:
-    match event:
-        case Heartbeat():
-            message.heartbeat.SetInParent()
-        case Notification(organization_id):
-            message.organization_change.organization_id = organization_id
-    return message
+            match event:
+                case Heartbeat():
+                    yield heartbeat
+                case Notification(payload):
+                    yield notification(payload)

@@ -101,9 +101,22 @@ class KeyServicer(keys_pb2_grpc.KeyServiceServicer):
     async def WatchKeys(
         self, request: keys_pb2.WatchKeysRequest, context: Context
     ) -> AsyncIterator[keys_pb2.WatchKeysResponse]:
-        async with aclosing(watch(self._changes, keys_pb2.WatchKeysResponse)) as messages:
-            async for message in messages:
-                yield message
+        message = keys_pb2.WatchKeysResponse
+        stream = watch(
+            self._changes,
+            reset=message(reset=message.Reset()),
+            heartbeat=message(heartbeat=message.Heartbeat()),
+            notification=_change,
+        )
+        async with aclosing(stream) as messages:
+            async for each in messages:
+                yield each
+
+
+def _change(organization_id: str) -> keys_pb2.WatchKeysResponse:
+    message = keys_pb2.WatchKeysResponse
+    change = message.OrganizationChange(organization_id=organization_id)
+    return message(organization_change=change)
 
 
 def _position(key: Key) -> Position:

@@ -63,9 +63,22 @@ class SchemaServicer(schemas_pb2_grpc.SchemaServiceServicer):
         self, request: schemas_pb2.WatchSchemasRequest, context: Context
     ) -> AsyncIterator[schemas_pb2.WatchSchemasResponse]:
         """Stream the organizations whose schemas change."""
-        async with aclosing(watch(self._feed, schemas_pb2.WatchSchemasResponse)) as messages:
-            async for message in messages:
-                yield message
+        message = schemas_pb2.WatchSchemasResponse
+        stream = watch(
+            self._feed,
+            reset=message(reset=message.Reset()),
+            heartbeat=message(heartbeat=message.Heartbeat()),
+            notification=_change,
+        )
+        async with aclosing(stream) as messages:
+            async for each in messages:
+                yield each
+
+
+def _change(organization_id: str) -> schemas_pb2.WatchSchemasResponse:
+    message = schemas_pb2.WatchSchemasResponse
+    change = message.OrganizationChange(organization_id=organization_id)
+    return message(organization_change=change)
 
 
 def _urn(text: str) -> str:
