@@ -70,7 +70,8 @@ def _watch(paths: RegionPaths) -> int:
     address = read_address(paths.usersvc)
     if address is None:
         return _fail(f"Region {paths.region.name} does not run here. Start it with 'make run'.")
-    with suppress(KeyboardInterrupt):
+    # asyncio.run() raises CancelledError if SIGINT arrives while it starts.
+    with suppress(KeyboardInterrupt, asyncio.CancelledError):
         say(f"Changes of region {paths.region.name}; press Ctrl-C to stop.")
         asyncio.run(watch(address))
     return 0
