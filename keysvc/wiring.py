@@ -17,6 +17,7 @@ from chassis.database.clock_monitor import ClockMonitor
 from chassis.database.identity import Owner
 from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
+from chassis.database.preparation import prepare
 from chassis.database.verification import Verification
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
@@ -80,7 +81,7 @@ async def serve(
             CALLERS,
             log,
             tasks,
-            prepare=lambda: _prepare(verification, clocks),
+            prepare=lambda: prepare(verification, clocks),
             in_service=lambda: clocks.in_service,
             accepts_calls_name=accepts_calls(NAME, settings.region),
             metrics=metrics,
@@ -99,14 +100,6 @@ async def serve(
         tasks.start("clock comparison", clocks.run)
         async with _background_tasks(tasks, changes, uses, stop):
             await server.run(stop)
-
-
-async def _prepare(verification: Verification, clocks: ClockMonitor) -> bool:
-    """Verify the databases, and compare the clocks. Returns False while a database is missing."""
-    if not await verification.attempt():
-        return False
-    await clocks.measure()
-    return True
 
 
 def _add_services(server: Server, database: Database, region: Region, clock: Clock) -> None:

@@ -29,6 +29,7 @@ from chassis.database.clock_monitor import ClockMonitor
 from chassis.database.identity import Owner
 from chassis.database.notifications import NotificationFeed
 from chassis.database.pool import Database
+from chassis.database.preparation import prepare
 from chassis.database.verification import Verification
 from chassis.observability.log import Logger
 from chassis.observability.metrics import Metrics
@@ -114,7 +115,7 @@ async def serve(
             CALLERS,
             log,
             tasks,
-            prepare=lambda: _prepare(verification, clocks),
+            prepare=lambda: prepare(verification, clocks),
             in_service=lambda: clocks.in_service,
             accepts_calls_name=accepts_calls(NAME, settings.region),
             metrics=metrics,
@@ -144,14 +145,6 @@ async def serve(
             "retention", lambda: run_retention(retention_steps, log, stop), drain_event=stop
         )
         await server.run(stop)
-
-
-async def _prepare(verification: Verification, clocks: ClockMonitor) -> bool:
-    """Verify the databases, and compare the clocks. Returns False while a database is missing."""
-    if not await verification.attempt():
-        return False
-    await clocks.measure()
-    return True
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,9 +4,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
-
-from gateway.web import layout
+from gateway.web import templates
 
 FOLDER: Final = Path(__file__).parent / "templates"
 
@@ -15,15 +13,7 @@ class TemplateRenderer:
     """Renders templates. Values are escaped; a missing value raises an error."""
 
     def __init__(self, asset_url: Callable[[str], str], filters: Mapping[str, Any]) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([FOLDER, layout.FOLDER]),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-            cache_size=-1,
-        )
+        self._environment = templates.environment(FOLDER)
         self._environment.globals["asset"] = asset_url
         self._environment.filters.update(filters)
         for name in self._environment.list_templates():

@@ -3,11 +3,10 @@
 from pathlib import Path
 from typing import Any, Final
 
-import jinja2
 from aiohttp import web
 from cloudacademy.users.v1.sessions_pb2 import Session
 
-from gateway.web import layout
+from gateway.web import templates
 from gateway.web.assets import Assets
 from gateway.web.headers import SECURITY
 
@@ -18,14 +17,7 @@ class PageRenderer:
     """Renders templates. Values are escaped; a missing value raises an error."""
 
     def __init__(self, form_action: str) -> None:
-        self._environment = jinja2.Environment(
-            loader=jinja2.FileSystemLoader([FOLDER, layout.FOLDER]),
-            autoescape=True,
-            undefined=jinja2.StrictUndefined,
-            trim_blocks=True,
-            lstrip_blocks=True,
-            auto_reload=False,
-        )
+        self._environment = templates.environment(FOLDER)
         # The layout of the portal's pages shows these to people with a session.
         nobody = {"session": Session(), "here": "", "organization_name": ""}
         self._environment.globals |= {"asset": Assets().url, **nobody}

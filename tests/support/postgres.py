@@ -1,15 +1,11 @@
 """PostgreSQL for tests: one temporary cluster per session, one fresh database per test.
 
-The session fixture `postgres_cluster` (tests/conftest.py) is a `TestPostgres`. A service's tests
-create their template once per session and a copy per test::
-
-    @pytest.fixture(scope="session")
-    def users_template(postgres_cluster: TestPostgres) -> Template:
-        return postgres_cluster.template("users", migrate=lambda url: run_migrations(url))
+The session fixture `postgres_cluster` (tests/conftest.py) is a `TestPostgres`, and `templates`
+(tests/integration/conftest.py) has the templates of the services. A test gets a copy::
 
     @pytest.fixture
-    def users_url(users_template: Template) -> Iterator[str]:
-        with users_template.database() as url:
+    def users_url(templates: Mapping[str, Template]) -> Iterator[str]:
+        with templates["usersvc"].database() as url:
             yield url
 """
 

@@ -10,6 +10,7 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deploy.local.ports import free_port
+from tools.processes import stop
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "nobody"
@@ -52,12 +53,7 @@ def running_pgbouncer(
     try:
         yield [_through(url, port) for url in urls]
     finally:
-        process.terminate()
-        try:
-            process.wait(STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            process.kill()
-            process.wait()
+        stop(process, STOP_SECONDS)
 
 
 def _configuration(

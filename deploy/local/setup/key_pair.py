@@ -18,7 +18,14 @@ def create_key_pair(key_path: Path, certificate_path: Path, name: str) -> None:
     """Write a key and its certificate, unless both exist."""
     if key_path.exists() and certificate_path.exists():
         return
-    key = rsa.generate_private_key(public_exponent=65537, key_size=BITS)
+    key, certificate = generate_key_pair(name)
+    write_private(key_path, key)
+    write_private(certificate_path, certificate)
+
+
+def generate_key_pair(name: str, bits: int = BITS) -> tuple[str, str]:
+    """An RSA key and its self-signed certificate for a common name, both in PEM."""
+    key = rsa.generate_private_key(public_exponent=65537, key_size=bits)
     subject = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, name)])
     now = datetime.now(UTC)
     certificate = (
@@ -36,5 +43,4 @@ def create_key_pair(key_path: Path, certificate_path: Path, name: str) -> None:
         serialization.PrivateFormat.PKCS8,
         serialization.NoEncryption(),
     )
-    write_private(key_path, private.decode())
-    write_private(certificate_path, certificate.public_bytes(serialization.Encoding.PEM).decode())
+    return private.decode(), certificate.public_bytes(serialization.Encoding.PEM).decode()

@@ -1,15 +1,12 @@
 """The rules of docs/scale.md, checked against the catalogue of real databases."""
 
-import asyncio
-from collections.abc import Iterator
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from chassis.database import migrations
-from tests.support.postgres import TestPostgres
+from tests.support.postgres import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 
@@ -62,27 +59,15 @@ TABLES = """
 """
 
 
-@contextmanager
-def migrated(service: str, postgres: TestPostgres) -> Iterator[str]:
-    """A database with all migrations of a service."""
-    steps = migrations.read(ROOT / service / "store" / "migrations")
-
-    def migrate(url: str) -> None:
-        asyncio.run(migrations.apply(url, steps))
-
-    with postgres.template(f"catalogue_{service}", migrate).database() as url:
-        yield url
-
-
 @pytest.fixture(scope="module", params=["usersvc", "keysvc"])
-def database(request: pytest.FixtureRequest, postgres_cluster: TestPostgres) -> Iterator[str]:
-    with migrated(request.param, postgres_cluster) as url:
+def database(request: pytest.FixtureRequest, templates: Mapping[str, Template]) -> Iterator[str]:
+    with templates[request.param].database() as url:
         yield url
 
 
 @pytest.fixture(scope="module")
-def keysvc_database(postgres_cluster: TestPostgres) -> Iterator[str]:
-    with migrated("keysvc", postgres_cluster) as url:
+def keysvc_database(templates: Mapping[str, Template]) -> Iterator[str]:
+    with templates["keysvc"].database() as url:
         yield url
 
 

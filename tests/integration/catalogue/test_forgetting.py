@@ -2,7 +2,7 @@
 
 import asyncio
 import subprocess
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from uuid import UUID, uuid4
@@ -10,8 +10,7 @@ from uuid import UUID, uuid4
 import asyncpg
 import pytest
 
-from chassis.database import migrations
-from tests.support.postgres import TestPostgres
+from tests.support.postgres import Template
 
 ROOT = Path(__file__).resolve().parents[3]
 SCRIPT = ROOT / "deploy/sql/forget_organization.sql"
@@ -38,14 +37,9 @@ FILL = {
 
 
 @contextmanager
-def filled(service: str, postgres: TestPostgres) -> Iterator[tuple[str, UUID, UUID]]:
+def filled(service: str, templates: Mapping[str, Template]) -> Iterator[tuple[str, UUID, UUID]]:
     """A database with two organizations, and their ids."""
-    steps = migrations.read(ROOT / service / "store" / "migrations")
-
-    def migrate(url: str) -> None:
-        asyncio.run(migrations.apply(url, steps))
-
-    with postgres.template(f"forgetting_{service}", migrate).database() as url:
+    with templates[service].database() as url:
         deleted, other = uuid4(), uuid4()
         asyncio.run(fill(url, FILL[service], deleted, other))
         yield url, deleted, other
@@ -84,10 +78,10 @@ async def rows_of(url: str, organization: UUID) -> dict[str, int]:
 
 
 @pytest.mark.parametrize("service", FILL)
-def test_forget_organization_deletes_only_its_rows(service, postgres_cluster: TestPostgres):
-    with filled(service, postgres_cluster) as (url, deleted, other):
+def test_forget_organization_deletes_only_its_rows(service, templates: Mapping[str, Template]):
+    with filled(service, templates) as (url, deleted, other):
         before = asyncio.run(rows_of(url, other))
-        psql = postgres_cluster.cluster.programs.path("psql")
+        psql = templates[service].cluster.programs.path("psql")
         command = [psql, "--no-psqlrc", "--quiet", "--set", f"organization={deleted}"]
 
         subprocess.run([*command, "--file", str(SCRIPT), url], check=True, capture_output=True)

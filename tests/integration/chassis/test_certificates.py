@@ -1,7 +1,6 @@
 """Mutual TLS between services and their callers."""
 
 import asyncio
-from collections.abc import AsyncIterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -18,22 +17,6 @@ from tests.support.chassis.echoes import COUNT, ECHO, HOLD, EchoServer, echo_ser
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 DEADLINE = 5.0
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
-    return authority.issue(tmp_path / "server", "usersvc")
-
-
-@pytest.fixture
-async def server(server_files: CertificateFiles) -> AsyncIterator[EchoServer]:
-    async with echo_server(ServerSettings(Address("127.0.0.1", 0), server_files)) as running:
-        yield running
 
 
 def caller(server: EchoServer, files: CertificateFiles) -> grpc.aio.Channel:

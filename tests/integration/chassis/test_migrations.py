@@ -1,7 +1,7 @@
 """Migrations that run outside a transaction, in a real database with writers beside them."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
@@ -11,7 +11,6 @@ import pytest
 
 from chassis.database import migrations
 from chassis.database.migrations import Migration, MigrationError
-from tests.support.postgres import Template, TestPostgres
 
 TABLE: Final = Migration(1, "0001_table.sql", "CREATE TABLE item (id integer, name text NOT NULL)")
 INDEX: Final = Migration(
@@ -25,21 +24,10 @@ DROP: Final = Migration(
 )
 
 
-@pytest.fixture(scope="session")
-def bare_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("bare", lambda _: None)
-
-
 @pytest.fixture
-def url(bare_template: Template) -> Iterator[str]:
-    with bare_template.database() as url:
-        yield url
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
-    await migrations.apply(url, [TABLE])
-    connection = await asyncpg.connect(url)
+async def db(empty_url: str) -> AsyncIterator[asyncpg.Connection]:
+    await migrations.apply(empty_url, [TABLE])
+    connection = await asyncpg.connect(empty_url)
     yield connection
     await connection.close()
 
@@ -99,19 +87,19 @@ async def wait_for_lock_request(db: asyncpg.Connection) -> None:
         pass
 
 
-async def test_concurrent_steps_are_applied_once_and_in_order(url, db):
-    applied = await migrations.apply(url, [TABLE, INDEX])
+async def test_concurrent_steps_are_applied_once_and_in_order(empty_url, db):
+    applied = await migrations.apply(empty_url, [TABLE, INDEX])
     valid = await index_is_valid(db)
-    dropped = await migrations.apply(url, [TABLE, INDEX, DROP])
+    dropped = await migrations.apply(empty_url, [TABLE, INDEX, DROP])
 
     assert (applied, valid, dropped) == ([INDEX], True, [DROP])
     assert await index_is_valid(db) is None
     assert await recorded(db) == {1: True, 2: True, 3: True}
 
 
-async def test_writers_are_not_blocked_by_a_concurrent_index(url, db):
-    async with open_write(url):
-        run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+async def test_writers_are_not_blocked_by_a_concurrent_index(empty_url, db):
+    async with open_write(empty_url):
+        run = asyncio.create_task(migrations.apply(empty_url, [TABLE, INDEX]))
         await wait_for_index_build(db)
         await db.execute("SET lock_timeout = '1s'")
         await db.execute("INSERT INTO item SELECT n, 'n' || n FROM generate_series(1, 100) AS n")
@@ -125,15 +113,15 @@ async def test_writers_are_not_blocked_by_a_concurrent_index(url, db):
     assert await db.fetchval("SELECT count(*) FROM item WHERE name >= ''") == 101
 
 
-async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
-    async with open_write(url):
-        run = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+async def test_index_of_an_interrupted_run_is_rebuilt(empty_url, db):
+    async with open_write(empty_url):
+        run = asyncio.create_task(migrations.apply(empty_url, [TABLE, INDEX]))
         await db.execute("SELECT pg_terminate_backend($1)", await wait_for_index_build(db))
         with pytest.raises(MigrationError, match="0002_index"):
             await run
         interrupted = await index_is_valid(db), await recorded(db)
 
-    applied = await migrations.apply(url, [TABLE, INDEX])
+    applied = await migrations.apply(empty_url, [TABLE, INDEX])
 
     assert interrupted == (False, {1: True, 2: False})
     assert applied == [INDEX]
@@ -141,13 +129,13 @@ async def test_index_of_an_interrupted_run_is_rebuilt(url, db):
     assert await recorded(db) == {1: True, 2: True}
 
 
-async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
-    await migrations.apply(url, [TABLE, INDEX])
+async def test_index_that_was_built_and_not_recorded_is_rebuilt(empty_url, db):
+    await migrations.apply(empty_url, [TABLE, INDEX])
     built = await db.fetchval("SELECT 'item_name'::regclass::oid")
     # The state after a run that ended between the build and its record.
     await db.execute("UPDATE schema_migration SET apply_time = NULL WHERE version = 2")
 
-    applied = await migrations.apply(url, [TABLE, UNIQUE])  # the file was corrected meanwhile
+    applied = await migrations.apply(empty_url, [TABLE, UNIQUE])  # the file was corrected meanwhile
 
     assert applied == [UNIQUE]
     assert await db.fetchval("SELECT 'item_name'::regclass::oid") != built
@@ -158,45 +146,45 @@ async def test_index_that_was_built_and_not_recorded_is_rebuilt(url, db):
     assert await recorded(db) == {1: True, 2: True}
 
 
-async def test_two_runs_at_once_apply_a_concurrent_step_once(url, db):
+async def test_two_runs_at_once_apply_a_concurrent_step_once(empty_url, db):
     """The waiting run must hold no snapshot: the index build would wait for it (a deadlock)."""
-    async with open_write(url):
-        first = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+    async with open_write(empty_url):
+        first = asyncio.create_task(migrations.apply(empty_url, [TABLE, INDEX]))
         await wait_for_index_build(db)
-        second = asyncio.create_task(migrations.apply(url, [TABLE, INDEX]))
+        second = asyncio.create_task(migrations.apply(empty_url, [TABLE, INDEX]))
         await wait_for_lock_request(db)
 
     assert sorted(map(len, await asyncio.gather(first, second))) == [0, 1]
     assert await index_is_valid(db)
 
 
-async def test_unique_index_that_fails_is_removed_and_can_be_tried_again(url, db):
+async def test_unique_index_that_fails_is_removed_and_can_be_tried_again(empty_url, db):
     await db.execute("INSERT INTO item VALUES (1, 'ann'), (2, 'ann')")
     with pytest.raises(MigrationError, match="0002_index"):
-        await migrations.apply(url, [TABLE, UNIQUE])
+        await migrations.apply(empty_url, [TABLE, UNIQUE])
     after_failure = await index_is_valid(db)
     await db.execute("DELETE FROM item WHERE id = 2")
 
     assert after_failure is None
-    assert await migrations.apply(url, [TABLE, UNIQUE]) == [UNIQUE]
+    assert await migrations.apply(empty_url, [TABLE, UNIQUE]) == [UNIQUE]
     assert await index_is_valid(db)
 
 
-async def test_unrelated_index_of_the_same_name_stays(url, db):
+async def test_unrelated_index_of_the_same_name_stays(empty_url, db):
     await db.execute("CREATE INDEX item_name ON item (id)")
     before = await db.fetchval("SELECT 'item_name'::regclass::oid")
     for _ in range(2):
         with pytest.raises(MigrationError, match="already exists"):
-            await migrations.apply(url, [TABLE, INDEX])
+            await migrations.apply(empty_url, [TABLE, INDEX])
 
     assert await db.fetchval("SELECT 'item_name'::regclass::oid") == before
     assert await recorded(db) == {1: True}
 
 
-async def test_table_of_an_older_release_accepts_a_concurrent_step(url, db):
+async def test_table_of_an_older_release_accepts_a_concurrent_step(empty_url, db):
     await db.execute("ALTER TABLE schema_migration ALTER COLUMN apply_time SET NOT NULL")
 
-    assert await migrations.apply(url, [TABLE, INDEX]) == [INDEX]
+    assert await migrations.apply(empty_url, [TABLE, INDEX]) == [INDEX]
     assert await recorded(db) == {1: True, 2: True}
 
 

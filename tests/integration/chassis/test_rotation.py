@@ -9,31 +9,15 @@ import grpc
 import pytest
 import structlog
 
-from chassis.config.settings import Address, CertificateFiles, ServerSettings
+from chassis.config.settings import Address, CertificateFiles
 from chassis.rpc.certificates import Certificates
 from chassis.rpc.channel import connect
 from tests.support.chassis.authorities import Authority, replace
 from tests.support.chassis.callers import Caller, continuous_calls
-from tests.support.chassis.echoes import COUNT, ECHO, EchoServer, echo_server, until
+from tests.support.chassis.echoes import COUNT, ECHO, EchoServer, until
 
 LOG = structlog.wrap_logger(structlog.ReturnLogger())
 LOOPBACK = Address("127.0.0.1", 0)
-
-
-@pytest.fixture(scope="module")
-def authority() -> Authority:
-    return Authority()
-
-
-@pytest.fixture
-def server_files(authority: Authority, tmp_path: Path) -> CertificateFiles:
-    return authority.issue(tmp_path / "server", "usersvc")
-
-
-@pytest.fixture
-async def server(server_files: CertificateFiles) -> AsyncIterator[EchoServer]:
-    async with echo_server(ServerSettings(LOOPBACK, server_files)) as running:
-        yield running
 
 
 @asynccontextmanager

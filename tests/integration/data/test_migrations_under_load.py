@@ -126,19 +126,19 @@ ROUNDS: dict[str, Round] = {"usersvc": users_round, "keysvc": keys_round}
 
 @pytest.mark.parametrize("service", ROUNDS)
 async def test_previous_release_serves_during_and_after_migrations(
-    service: str, url: str, tmp_path: Path
+    service: str, empty_url: str, tmp_path: Path
 ):
     previous = await asyncio.to_thread(release_before, service, tmp_path)
-    await migrations.apply(url, previous.migrations)
+    await migrations.apply(empty_url, previous.migrations)
 
-    async with serving(service, url, previous.folder) as old, asyncio.TaskGroup() as tasks:
+    async with serving(service, empty_url, previous.folder) as old, asyncio.TaskGroup() as tasks:
         old_load = Load(old, ROUNDS[service])
         for _ in range(WRITERS):
             tasks.create_task(old_load.write())
         await old_load.wait_for_rounds(ROUNDS_BEFORE)
-        applied = await migrations.apply(url, previous.migrations + previous.later_migrations)
+        applied = await migrations.apply(empty_url, previous.migrations + previous.later_migrations)
         await old_load.wait_for_rounds(old_load.done + ROUNDS_AFTER)
-        async with serving(service, url, ROOT) as new:
+        async with serving(service, empty_url, ROOT) as new:
             new_load = Load(new, ROUNDS[service], old_load.numbers)
             writing = tasks.create_task(new_load.write())
             await new_load.wait_for_rounds(ROUNDS_AFTER)

@@ -32,8 +32,8 @@ Rows = dict[str, list[str]]
 
 
 @pytest.fixture
-async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
+async def db(empty_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(empty_url)
     yield connection
     await connection.close()
 
@@ -86,16 +86,16 @@ VERSIONS = [(service, step.version) for service, steps in STEPS.items() for step
 
 
 @pytest.mark.parametrize(("service", "version"), VERSIONS)
-async def test_database_of_any_version_is_migrated_with_its_rows(service, version, url, db):
-    await fill(url, db, service, version)
+async def test_database_of_any_version_is_migrated_with_its_rows(service, version, empty_url, db):
+    await fill(empty_url, db, service, version)
     old_columns = await columns(db)
     before = await stored_values(db, old_columns)
     assert await columns_without_value(db, old_columns) == []
 
-    await migrations.apply(url, STEPS[service])
+    await migrations.apply(empty_url, STEPS[service])
 
     assert await stored_values(db, old_columns) == before
-    await READS[service](url, version)
+    await READS[service](empty_url, version)
     applied = await db.fetchval("SELECT array_agg(version ORDER BY version) FROM schema_migration")
     assert applied == [step.version for step in STEPS[service]]
 

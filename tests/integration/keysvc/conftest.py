@@ -1,23 +1,10 @@
 """A keysvc of one region with its own database."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import pytest
 
-from tests.support.databases import migrate_keysvc
 from tests.support.keysvc.replicas import MovableClock, Replica, running_replica
-from tests.support.postgres import Template, TestPostgres
-
-
-@pytest.fixture(scope="session")
-def keys_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("keys", migrate_keysvc)
-
-
-@pytest.fixture
-def keys_url(keys_template: Template) -> Iterator[str]:
-    with keys_template.database() as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,26 +1,18 @@
 """A prepared statement is planned once, and its plan stays good when tables grow."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from uuid import UUID
 
 import asyncpg
 import pytest
 
-from tests.support.databases import migrate_usersvc
 from tests.support.plans.cases import LARGE
-from tests.support.postgres import TestPostgres
 from usersvc.store.lookups import BY_IDS
 
 
 @pytest.fixture
-def url(postgres_cluster: TestPostgres) -> Iterator[str]:
-    with postgres_cluster.template("users", migrate_usersvc).database() as url:
-        yield url
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
+async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(users_url)
     yield connection
     await connection.close()
 

@@ -1,15 +1,13 @@
 """An update of values that no index contains writes no index entries (a HOT update)."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from datetime import timedelta
 
 import asyncpg
 import pytest
 
-from tests.support.databases import migrate_usersvc
 from tests.support.plans.cases import LARGE, NOW
 from tests.support.plans.usersvc_cases import changed_group
-from tests.support.postgres import TestPostgres
 from usersvc.domain.changes import Origin
 from usersvc.domain.users import Profile
 from usersvc.store import groups, users
@@ -26,14 +24,8 @@ GROUP = """
 
 
 @pytest.fixture
-def url(postgres_cluster: TestPostgres) -> Iterator[str]:
-    with postgres_cluster.template("users", migrate_usersvc).database() as url:
-        yield url
-
-
-@pytest.fixture
-async def db(url: str) -> AsyncIterator[asyncpg.Connection]:
-    connection = await asyncpg.connect(url)
+async def db(users_url: str) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(users_url)
     async with connection.transaction():
         yield connection
     await connection.close()

@@ -6,18 +6,17 @@ that size can read the whole of a large organization. Every statement has a case
 """
 
 import asyncio
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 import asyncpg
 import pytest
 
-from tests.support.databases import migrate_keysvc, migrate_usersvc
 from tests.support.plans import cases, keysvc_cases, usersvc_cases
 from tests.support.plans.cases import Case, Organization, buffers_read
 from tests.support.plans.statements import statements
-from tests.support.postgres import TestPostgres
+from tests.support.postgres import Template
 
 ROWS = Path(cases.__file__).parent
 TABLES = """
@@ -55,7 +54,6 @@ class Store:
 @dataclass(frozen=True, slots=True)
 class Service:
     name: str
-    migrate: Callable[[str], None]
     cases: Sequence[Case]
     exceptions: Mapping[str, str]
     organizations: Sequence[Organization]
@@ -64,14 +62,12 @@ class Service:
 SERVICES = (
     Service(
         "usersvc",
-        migrate_usersvc,
         usersvc_cases.CASES,
         usersvc_cases.EXCEPTIONS,
         (cases.LARGE, cases.SMALL),
     ),
     Service(
         "keysvc",
-        migrate_keysvc,
         keysvc_cases.CASES,
         keysvc_cases.EXCEPTIONS,
         (keysvc_cases.LARGE, keysvc_cases.SMALL),
@@ -86,9 +82,8 @@ def service(request: pytest.FixtureRequest) -> Service:
 
 
 @pytest.fixture
-def url(service: Service, postgres_cluster: TestPostgres) -> Iterator[str]:
-    template = postgres_cluster.template(f"plans_{service.name}", service.migrate)
-    with template.database() as url:
+def url(service: Service, templates: Mapping[str, Template]) -> Iterator[str]:
+    with templates[service.name].database() as url:
         yield url
 
 

@@ -1,7 +1,7 @@
 """A usersvc in the test process, with its own port and database, and its gRPC stubs."""
 
 import asyncio
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 
 import asyncpg
 import grpc
@@ -24,21 +24,8 @@ from cloudacademy.users.v1.sessions_pb2_grpc import (
 from cloudacademy.users.v1.users_pb2_grpc import UserServiceStub
 
 from tests.support.clocks import StoppedClock
-from tests.support.databases import migrate_usersvc
-from tests.support.postgres import Template, TestPostgres
 from tests.support.usersvc.commands import Run, run_command
 from tests.support.usersvc.services import open_port
-
-
-@pytest.fixture(scope="session")
-def users_template(postgres_cluster: TestPostgres) -> Template:
-    return postgres_cluster.template("users", migrate_usersvc)
-
-
-@pytest.fixture
-def users_url(users_template: Template) -> Iterator[str]:
-    with users_template.database() as url:
-        yield url
 
 
 @pytest.fixture

@@ -1,6 +1,6 @@
 """Invalid requests over TLS: each has its own status and reason."""
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from datetime import timedelta
 from uuid import uuid4
 
@@ -50,10 +50,10 @@ MALFORMED_TOKENS = ("x", "AAAA", "\u00e9", "a" * 10_000)
 
 @pytest.fixture(scope="module")
 def service(
-    users_template: Template, tmp_path_factory: pytest.TempPathFactory
+    templates: Mapping[str, Template], tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[UsersvcProcess]:
     with (
-        users_template.database() as url,
+        templates["usersvc"].database() as url,
         usersvc_process(url, tmp_path_factory.mktemp("tls")) as running,
     ):
         yield running

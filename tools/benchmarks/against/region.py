@@ -20,6 +20,7 @@ from deploy.local.processes.parent_death_signal import with_parent_death_signal
 from tools.benchmarks.against.checkout import Tree
 from tools.benchmarks.against.cpu import RegionProcesses
 from tools.benchmarks.client import Bound, drive, request
+from tools.processes import stop
 
 REGION = "us"
 START_SECONDS = 120.0
@@ -69,12 +70,8 @@ async def running(
         address = await _wait_for_answer(supervisor, directory / f"{REGION}.env", port, output)
         yield RunningRegion(address, RegionProcesses(supervisor.pid))
     finally:
-        supervisor.terminate()
-        try:
-            await asyncio.to_thread(supervisor.wait, STOP_SECONDS)
-        except subprocess.TimeoutExpired:
-            supervisor.kill()  # its children get a parent-death signal
-            supervisor.wait()
+        # If it must be killed, its children get a parent-death signal.
+        await asyncio.to_thread(stop, supervisor, STOP_SECONDS)
 
 
 def _start(

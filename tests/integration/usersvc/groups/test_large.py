@@ -1,7 +1,8 @@
 """A group of 100,000 members."""
 
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
 
 import asyncpg
 import pytest
@@ -49,13 +50,14 @@ SELECT organization_id, '{SMALL}', group_id FROM groups WHERE group_id > '{SMALL
 
 
 @pytest.fixture(scope="module")
-def crowded(users_template: Template) -> Iterator[Template]:
+def crowded(templates: Mapping[str, Template]) -> Iterator[Template]:
     """A template with the large group."""
-    url = users_template.fresh()
+    template = templates["usersvc"]
+    url = template.fresh()
     asyncio.run(_fill(url))
     name = url.rpartition("/")[2]
-    yield Template(users_template.cluster, name, users_template.owner, users_template.password)
-    users_template.cluster.drop_database(name)
+    yield replace(template, name=name)
+    template.cluster.drop_database(name)
 
 
 async def _fill(url: str) -> None:

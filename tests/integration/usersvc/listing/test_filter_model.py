@@ -2,7 +2,7 @@
 
 import asyncio
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 
 import pytest
 from cloudacademy.users.v1 import filter_pb2, users_pb2
@@ -84,11 +84,11 @@ Directory = tuple[list[users_pb2.User], FindIds, ListPages]
 
 @pytest.fixture(scope="module")
 def directory(
-    users_template: Template,
+    templates: Mapping[str, Template],
 ) -> Iterator[Directory]:
     """A service with 80 users of one organization, created just over a second apart."""
     clock = StoppedClock()
-    with users_template.database() as url, asyncio.Runner() as runner:
+    with templates["usersvc"].database() as url, asyncio.Runner() as runner:
         service = running_service(url, clock)
         stub = runner.run(service.__aenter__())
 

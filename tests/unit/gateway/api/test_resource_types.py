@@ -209,14 +209,20 @@ async def test_new_stream_confirms_each_type_by_one_request(types, registry):
     assert registry.requests == ["acme", "acme"]
 
 
-@pytest.mark.parametrize("event", [change("acme"), RESET], ids=["change", "reset"])
-async def test_schemas_fetched_during_a_change_are_not_cached(types, registry, event):
+async def begin_call_and_change_schemas(types, registry, event):
+    """Begin a call that does not end before `registry.answers` is set; then add a schema."""
     types.apply(RESET)
     registry.answers.clear()
-    old = asyncio.create_task(types.user("acme", "r"))
+    call = asyncio.create_task(types.user("acme", "r"))
     await eventually(lambda: registry.requests)
     registry.schemas["acme"] = [badge_schema("acme")]
     types.apply(event)
+    return call
+
+
+@pytest.mark.parametrize("event", [change("acme"), RESET], ids=["change", "reset"])
+async def test_schemas_fetched_during_a_change_are_not_cached(types, registry, event):
+    old = await begin_call_and_change_schemas(types, registry, event)
     registry.answers.set()
 
     assert await old is USER
@@ -226,12 +232,7 @@ async def test_schemas_fetched_during_a_change_are_not_cached(types, registry, e
 
 @pytest.mark.parametrize("event", [change("acme"), RESET], ids=["change", "reset"])
 async def test_request_after_a_change_does_not_join_an_older_call(types, registry, event):
-    types.apply(RESET)
-    registry.answers.clear()
-    old = asyncio.create_task(types.user("acme", "r"))
-    await eventually(lambda: registry.requests)
-    registry.schemas["acme"] = [badge_schema("acme")]
-    types.apply(event)
+    old = await begin_call_and_change_schemas(types, registry, event)
     new = asyncio.create_task(types.user("acme", "r"))
     await eventually(lambda: len(registry.requests) == 2)
     registry.answers.set()

@@ -1,31 +1,16 @@
 """The health line, and the signals that it is derived from."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from chassis.rpc.timestamps import to_timestamp
 from gateway.portal.models.health import HealthSignals, Level, Totals, contact_text, health, totals
-from gateway.portal.models.key_rows import KeyRow, key_rows
+from gateway.portal.models.key_rows import key_rows
+from tests.support.portal_keys import NOW, before, key, rows
 
-NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 MINUTE = timedelta(minutes=1)
-
-
-def key(number: int, *, expires: timedelta | None = None, used: timedelta | None = None) -> Key:
-    result = Key(id=f"0190a5b4-4c7e-7d3a-9a53-00000000000{number}", created_by="ops")
-    result.create_time.CopyFrom(to_timestamp(NOW - timedelta(days=9)))
-    if expires is not None:
-        result.expire_time.CopyFrom(to_timestamp(NOW + expires))
-    if used is not None:
-        result.last_used_time.CopyFrom(to_timestamp(NOW - used))
-    return result
-
-
-def rows(*keys: Key) -> list[KeyRow]:
-    return key_rows(keys, {}, NOW)
 
 
 def signals(*keys: Key, **fields: object) -> HealthSignals:
@@ -40,10 +25,6 @@ def level_and_title(*keys: Key, **fields: object) -> tuple[Level, str]:
 
 
 USED = key(1, used=5 * MINUTE)
-
-
-def before(**span: float):
-    return to_timestamp(NOW - timedelta(**span))
 
 
 def signals_with(**changes: object) -> HealthSignals:

@@ -1,32 +1,13 @@
 """API keys as rows: state, remaining time, and use of an old key."""
 
-from datetime import UTC, datetime, timedelta
+from datetime import timedelta
 
 import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 
 from chassis.rpc.timestamps import to_timestamp
-from gateway.portal.models.key_rows import KeyRow, KeyState, key_name, key_rows
-
-NOW = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
-
-
-def before(**span: float):
-    return to_timestamp(NOW - timedelta(**span))
-
-
-def key(number: int, *, expires: timedelta | None = None, used: timedelta | None = None) -> Key:
-    result = Key(id=f"0190a5b4-4c7e-7d3a-9a53-00000000000{number}", created_by="ops")
-    result.create_time.CopyFrom(to_timestamp(NOW - timedelta(days=9)))
-    if expires is not None:
-        result.expire_time.CopyFrom(to_timestamp(NOW + expires))
-    if used is not None:
-        result.last_used_time.CopyFrom(to_timestamp(NOW - used))
-    return result
-
-
-def rows(*keys: Key) -> list[KeyRow]:
-    return key_rows(keys, {}, NOW)
+from gateway.portal.models.key_rows import KeyState, key_name, key_rows
+from tests.support.portal_keys import NOW, before, key, rows
 
 
 @pytest.mark.parametrize(
@@ -46,9 +27,9 @@ def test_old_key_is_in_use_if_used_after_the_newest_was_created(
     old = Key(
         id="k1", create_time=before(days=1), expire_time=to_timestamp(NOW + timedelta(hours=7))
     )
-    for key, used in ((new, new_used), (old, old_used)):
+    for each, used in ((new, new_used), (old, old_used)):
         if used is not None:
-            key.last_used_time.CopyFrom(before(**used))
+            each.last_used_time.CopyFrom(before(**used))
     assert [row.is_in_use for row in key_rows([new, old], {}, NOW)] == [False, in_use]
 
 

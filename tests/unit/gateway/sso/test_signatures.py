@@ -43,24 +43,36 @@ def forged_assertion() -> Element:
     return assertion(EVE)
 
 
-def xsw1() -> Element:
-    """A forged response with the signature, whose Object contains the signed response."""
-    original = sign(response(VALID), ACME)
-    forged = response(EVE)
+def move_signature(original: Element, forged: Element) -> Element:
+    """Move the signature of a signed element to a forged one; returns the signature."""
     signature = signature_of(original)
     original.remove(signature)
     forged.insert(1, signature)
-    with_object(signature, original)
+    return signature
+
+
+def with_forged_assertion() -> tuple[Element, Element, Element]:
+    """A response whose assertion is forged and has the original's signature.
+
+    Returns the response, the original assertion, which is in no document, and the signature.
+    """
+    root = signed(VALID, ACME)
+    original, forged = assertion_of(root), forged_assertion()
+    root.replace(original, forged)
+    return root, original, move_signature(original, forged)
+
+
+def xsw1() -> Element:
+    """A forged response with the signature, whose Object contains the signed response."""
+    original, forged = sign(response(VALID), ACME), response(EVE)
+    with_object(move_signature(original, forged), original)
     return forged
 
 
 def xsw2() -> Element:
     """A forged response with the signature and, as a sibling, the signed response."""
-    original = sign(response(VALID), ACME)
-    forged = response(EVE)
-    signature = signature_of(original)
-    original.remove(signature)
-    forged.insert(1, signature)
+    original, forged = sign(response(VALID), ACME), response(EVE)
+    move_signature(original, forged)
     forged.insert(1, original)
     return forged
 
@@ -90,12 +102,7 @@ def xsw4() -> Element:
 
 def xsw5() -> Element:
     """A forged assertion with the signature; the original without one at the end."""
-    root = signed(VALID, ACME)
-    original, forged = assertion_of(root), forged_assertion()
-    signature = signature_of(original)
-    root.replace(original, forged)
-    original.remove(signature)
-    forged.insert(1, signature)
+    root, original, _ = with_forged_assertion()
     root.append(original)
     return root
 
@@ -119,12 +126,7 @@ def xsw7() -> Element:
 
 def xsw8() -> Element:
     """A forged assertion with the signature, whose Object contains the original."""
-    root = signed(VALID, ACME)
-    original, forged = assertion_of(root), forged_assertion()
-    signature = signature_of(original)
-    root.replace(original, forged)
-    original.remove(signature)
-    forged.insert(1, signature)
+    root, original, signature = with_forged_assertion()
     with_object(signature, original)
     return root
 
