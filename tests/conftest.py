@@ -1,5 +1,6 @@
 """Fixtures and hooks that tests of every level share."""
 
+import gc
 import logging
 import signal
 from collections.abc import Iterator
@@ -36,6 +37,12 @@ def pytest_configure(config: pytest.Config) -> None:
     is_worker = hasattr(config, "workerinput")
     if is_worker or not config.getoption("numprocesses", None):
         inherit_default_signals()
+
+
+def pytest_collection_finish() -> None:
+    """Exempt what the collection created from garbage collections: it lives until the end."""
+    gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)

@@ -38,9 +38,11 @@ def test_exclusive(number):
 """
 
 
-def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(
+    folder: Path, source: str, *options: str, hooks: str = HOOKS, **environment: str
+) -> subprocess.CompletedProcess[str]:
     """Run these tests with two workers."""
-    (folder / "conftest.py").write_text(HOOKS)
+    (folder / "conftest.py").write_text(hooks)
     (folder / "test_sample.py").write_text(source)
     (folder / "pytest.ini").write_text("[pytest]\nmarkers = exclusive: x\n")
     outer = {name: value for name, value in os.environ.items() if "PYTEST" not in name}
@@ -55,6 +57,7 @@ def run(folder: Path, source: str, **environment: str) -> subprocess.CompletedPr
             "2",
             "-p",
             "no:cacheprovider",
+            *options,
             str(folder),
         ],
         cwd=folder,
@@ -91,6 +94,16 @@ def test_exclusive_test_overlaps_no_other_test(tmp_path: Path):
         others = [each for each in lines if each != [name, began, ended]]
         overlapping = [each for each in others if each[1] < ended and began < each[2]]
         assert name != "exclusive" or overlapping == []
+
+
+def test_files_with_exclusive_tests_come_last(tmp_path: Path):
+    hook = "from tests.support.scheduling import pytest_collection_modifyitems\n"
+    (tmp_path / "test_without_exclusive.py").write_text("def test_other():\n    pass\n")
+
+    result = run(tmp_path, INTERVALS, "--collect-only", "-q", hooks=hook, CI="")
+
+    files = [line.partition("::")[0] for line in result.stdout.splitlines() if "::" in line]
+    assert list(dict.fromkeys(files)) == ["test_without_exclusive.py", "test_sample.py"]
 
 
 def test_files_and_folders_named_by_the_scheduler_exist():

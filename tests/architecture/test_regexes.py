@@ -12,6 +12,8 @@ from tests.support.regexes.inventory import (
     compiled,
     misplaced,
     patterns_in_memory,
+    sources,
+    tree_of,
     trees,
     uses,
 )
@@ -20,14 +22,14 @@ from tests.support.regexes.slowness import slow_attacks
 USES = uses()
 
 
-@pytest.mark.parametrize("module", trees())
+@pytest.mark.parametrize("module", sources())
 def test_patterns_are_compiled_as_module_constants_only(module: str):
     """Ruff (TID251) forbids the functions of `re` that take a pattern as a string."""
-    assert list(misplaced(trees()[module])) == []
+    assert list(misplaced(tree_of(module))) == []
 
 
 def test_every_pattern_in_memory_is_tested():
-    known = {f"{module}.{name}" for module, tree in trees().items() for name in compiled(tree)}
+    known = {f"{module}.{name}" for module, tree in trees() for name in compiled(tree)}
     assert patterns_in_memory() == known
     assert len(known) > 30
     assert {use.method for use in USES} <= METHODS  # "unused": the test cannot see how it is used

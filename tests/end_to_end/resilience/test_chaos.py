@@ -39,7 +39,7 @@ async def test_faults_lose_duplicate_and_corrupt_nothing(open_folder: Path):
     ]
     assert len(chosen) == len(SHORT)
 
-    async with region_under_load(open_folder, rate=30) as chaos:
+    async with region_under_load(open_folder, rate=15) as chaos:
         outcomes = [
             await chaos.inject(fault, fault_seconds=2.0, recovery_seconds=5.0) for fault in chosen
         ]

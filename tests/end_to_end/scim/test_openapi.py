@@ -4,13 +4,13 @@ import json
 from pathlib import Path
 
 import pytest
-from openapi_spec_validator import validate
 
 from tests.support.browser import Browser
+from tests.support.openapi import validate
 from tests.support.stack import Stack
 from tools.fuzz.openapi import drive
 
-EXAMPLES = 10
+EXAMPLES = 5
 """Number of random requests per operation, besides those with boundary values."""
 
 

@@ -14,6 +14,7 @@ import pytest
 
 from deploy.local.region import HOST
 from tests.support.browser import open_browser
+from tests.support.forked_commands import run_forked
 from tests.support.operators import Operator, operator
 from tests.support.portal_organization import ENTRA, create_portal_organization, follow_link
 from tests.support.saml.idp import encoded
@@ -176,18 +177,9 @@ TRACES = {"OTEL_EXPORTER_OTLP_ENDPOINT": "http://127.0.0.1:1"}
 
 def failed_start(program: str, *arguments: str, **variables: str) -> str:
     """Start a process whose settings are invalid; returns its output."""
-    done = subprocess.run(
-        [sys.executable, "-m", program, *arguments],
-        cwd=ROOT,
-        env={**os.environ, "PYTHONPATH": f"{ROOT}:{ROOT / 'build'}", "KEYSVC_REGION": "us"}
-        | variables,
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=False,
-    )
-    assert done.returncode != 0
-    return done.stdout + done.stderr
+    code, output, error_output = run_forked(program, variables, *arguments)
+    assert code != 0
+    return output + error_output
 
 
 @pytest.mark.parametrize("url", BAD_URLS)

@@ -29,6 +29,7 @@ from keysvc.settings import Settings as KeysvcSettings
 from tests.support.k8s.edge import MAX_CONNECTIONS, max_heap_bytes
 from tests.support.k8s.edge_objects import EdgeObjects, bytes_of
 from tests.support.k8s.manifests import (
+    NAMESPACES,
     OVERLAYS,
     REGIONS,
     SERVICES,
@@ -81,7 +82,7 @@ def max_rollout_replicas(deployment: Manifest) -> int:
 def regions() -> Iterator[tuple[str, str]]:
     """Every region of every overlay."""
     for overlay in OVERLAYS:
-        for namespace in namespaces(overlay):
+        for namespace in NAMESPACES[overlay]:
             yield overlay, namespace
 
 
@@ -105,6 +106,11 @@ class RecordingEnvironment(Mapping[str, str]):
 
     def __len__(self) -> int:
         return len(self._values)
+
+
+@pytest.mark.parametrize("overlay", OVERLAYS)
+def test_namespaces_of_an_overlay_are_those_that_tests_expect(overlay: str):
+    assert sorted(namespaces(overlay)) == sorted(NAMESPACES[overlay])
 
 
 @each_region
@@ -274,7 +280,7 @@ def test_saml_signing_key_outlives_cluster(overlay):
     }
 
 
-@pytest.mark.parametrize("namespace", namespaces("kind"))
+@pytest.mark.parametrize("namespace", NAMESPACES["kind"])
 def test_saml_signing_key_of_kind_cluster_is_created_once(namespace):
     certificate = find("kind", "Certificate", "saml", namespace)["spec"]
 

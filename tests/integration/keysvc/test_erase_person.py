@@ -12,7 +12,7 @@ from cloudacademy.keys.v1 import audit_pb2
 from cloudacademy.keys.v1 import keys_pb2 as pb
 
 from tests.support.catalogue.columns import PERSONAL, count_rows_with, pairs
-from tests.support.keysvc.process import Keysvc
+from tests.support.keysvc.process import KeysvcCommands
 from tests.support.keysvc.replicas import Replica
 from tests.support.postgres import TestPostgres
 
@@ -30,7 +30,7 @@ async def record_actions(keysvc: Replica, organization_id: str, actor: audit_pb2
 
 
 async def erase(keys_url: str, *arguments: str) -> dict[str, Any]:
-    result = await asyncio.to_thread(Keysvc(keys_url).run_json, "erase-person", *arguments)
+    result = await asyncio.to_thread(KeysvcCommands(keys_url).run_json, "erase-person", *arguments)
     assert MARKER not in json.dumps(result)  # the result is archived, so it must contain no name
     return result
 
@@ -53,7 +53,7 @@ async def test_erasure_removes_a_person_and_keeps_the_actions(
     )
     await record_actions(keysvc, acme, audit_pb2.Actor(id=NAME.upper(), display_name=NAME))
     await record_actions(keysvc, acme, other)
-    operator, db = Keysvc(keys_url), await asyncpg.connect(keys_url)
+    operator, db = KeysvcCommands(keys_url), await asyncpg.connect(keys_url)
     await asyncio.to_thread(operator.run_json, "generate-key", acme, "--created-by", MARKER)
     await db.execute("ANALYZE")
     pattern = f"{MARKER}|{ADDRESS}"
@@ -167,7 +167,7 @@ async def test_erasure_leaves_other_organizations_unchanged(keysvc: Replica, key
     await record_actions(keysvc, acme, audit_pb2.Actor(id=USER_ID, display_name=NAME))
     before = await recorded_actors(keysvc, acme)
 
-    await asyncio.to_thread(Keysvc(keys_url).run_json, "erase-person", globex, USER_ID)
+    await asyncio.to_thread(KeysvcCommands(keys_url).run_json, "erase-person", globex, USER_ID)
 
     assert await recorded_actors(keysvc, acme) == before
 
@@ -177,7 +177,8 @@ async def test_erasure_finds_operators_by_displayed_and_given_name(
     keysvc: Replica, keys_url: str, name: str
 ):
     acme = await keysvc.create()
-    await asyncio.to_thread(Keysvc(keys_url).run_json, "generate-key", acme, "--created-by", "Ann")
+    generate = ("generate-key", acme, "--created-by", "Ann")
+    await asyncio.to_thread(KeysvcCommands(keys_url).run_json, *generate)
 
     assert (await erase(keys_url, acme, name))["erased"] == row_counts(1, 1)
 
@@ -222,6 +223,6 @@ async def test_erasure_finds_names_in_any_case_and_alphabet(
     "name", ["operator", "Erased", " ", "operator operator", " operator  Erased"]
 )
 def test_erasure_of_a_reserved_name_is_refused(keys_url: str, name: str):
-    code, output, errors = Keysvc(keys_url).run("erase-person", USER_ID, name)
+    code, output, errors = KeysvcCommands(keys_url).run("erase-person", USER_ID, name)
     assert (code, output) == (1, "")
     assert errors == f"keysvc: PERSON: must not be {name!r}: that is not the name of a person\n"

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import asyncpg
 import pytest
 
+from tests.support.forked_commands import run_forked
 from tests.support.postgres import Template
 from tests.support.service_processes import running, service_settings
 
@@ -67,10 +68,14 @@ async def fingerprint(url: str) -> list[tuple[str, int]]:
 
 def refusal(service: str, settings: dict[str, str], *arguments: str) -> str:
     """The text of a process that must refuse to start; it must never listen."""
-    with running(service, settings, *(arguments or ("serve",))) as process:
-        assert process.exit_code() == 1, process.output
-    assert not process.logged("listening")
-    return process.output.splitlines()[-1]
+    code, output, error_output = run_forked(
+        service,
+        {f"{service.upper()}_LISTEN": "127.0.0.1:0", **settings},
+        *(arguments or ("serve",)),
+    )
+    assert code == 1, output + error_output
+    assert '"listening"' not in output
+    return error_output.splitlines()[-1]
 
 
 async def test_empty_database_is_refused_with_the_command_to_run(service: str, empty_url: str):

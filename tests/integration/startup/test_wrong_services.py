@@ -8,6 +8,7 @@ import pytest
 
 from deploy.local.region import TENANT_PATH
 from tests.support.chassis.authorities import Authority
+from tests.support.forked_commands import run_forked
 from tests.support.service_processes import (
     ServiceProcess,
     gateway_settings,
@@ -41,9 +42,11 @@ def services(
 
 def refusal(settings: dict[str, str]) -> str:
     """The text of a gateway that must refuse to start."""
-    with running("gateway", settings) as process:
-        assert process.exit_code() == 1, process.output
-    return process.output.splitlines()[-1]
+    code, output, error_output = run_forked(
+        "gateway", {"GATEWAY_LISTEN": "127.0.0.1:0", "GRPC_VERBOSITY": "ERROR", **settings}
+    )
+    assert code == 1, output + error_output
+    return error_output.splitlines()[-1]
 
 
 @pytest.mark.parametrize(("region", "other"), [("us", "eu"), ("eu", "us")])

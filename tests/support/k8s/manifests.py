@@ -11,6 +11,12 @@ from typing import Any
 from tests.support.k8s.tools import ROOT, deploy_tool, system_tool
 
 OVERLAYS = ("us", "eu", "kind")
+NAMESPACES = {
+    "us": ("cloudacademy-us",),
+    "eu": ("cloudacademy-eu",),
+    "kind": ("cloudacademy-us", "cloudacademy-eu"),
+}
+"""The regions of each overlay: parameters of tests, for which nothing should be rendered."""
 REGIONS = {"us": "cloudacademy-us", "eu": "cloudacademy-eu"}
 SERVICES = ("gateway", "usersvc", "keysvc")
 

@@ -19,6 +19,9 @@ METHODS: Final = frozenset(
 _REPEATING: Final = frozenset(("findall", "finditer", "split", "sub", "subn"))
 
 
+_MAY_USE: Final = re.compile(rf"\.(?:compile|{'|'.join(sorted(METHODS))})\b")
+
+
 @dataclass(frozen=True, slots=True)
 class Use:
     """A pattern and the method that represents its use."""
@@ -32,10 +35,26 @@ class Use:
 
 
 @cache
-def trees() -> Mapping[str, ast.Module]:
-    """The syntax tree of each module, by the module's name."""
+def sources() -> Mapping[str, str]:
+    """The text of each module, by the module's name."""
     paths = (path for package in PACKAGES for path in sorted((ROOT / package).rglob("*.py")))
-    return {_module(path): ast.parse(path.read_text()) for path in paths}
+    return {_module(path): path.read_text() for path in paths}
+
+
+@cache
+def tree_of(module: str) -> ast.Module:
+    """The syntax tree of a module."""
+    return ast.parse(sources()[module])
+
+
+def trees() -> Iterator[tuple[str, ast.Module]]:
+    """The modules that compile or use a pattern, with their syntax trees.
+
+    Other modules are not parsed, because every test session collects the patterns.
+    """
+    return (
+        (module, tree_of(module)) for module, text in sources().items() if _MAY_USE.search(text)
+    )
 
 
 def _module(path: Path) -> str:
@@ -78,7 +97,7 @@ def uses() -> list[Use]:
     methods = _methods()
     return [
         Use(f"{module}.{name}", getattr(importlib.import_module(module), name), method)
-        for module, tree in trees().items()
+        for module, tree in trees()
         for name in compiled(tree)
         for method in sorted(
             {_representative(each) for each in methods[module, name]} or {"unused"}
@@ -93,14 +112,15 @@ def _representative(method: str) -> str:
 def _methods() -> Mapping[tuple[str, str], set[str]]:
     """The methods used on each pattern, by module and name."""
     found: dict[tuple[str, str], set[str]] = defaultdict(set)
-    for module, tree in trees().items():
+    for module, tree in trees():
+        nodes = list(ast.walk(tree))
         origins = {
             alias.asname or alias.name: (node.module or "", alias.name)
-            for node in ast.walk(tree)
+            for node in nodes
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }
-        for node in ast.walk(tree):
+        for node in nodes:
             if (
                 isinstance(node, ast.Attribute)
                 and node.attr in METHODS
@@ -114,10 +134,10 @@ def _methods() -> Mapping[tuple[str, str], set[str]]:
 def patterns_in_memory() -> set[str]:
     """The names of compiled patterns in imported modules, except imported names."""
     found = set()
-    for module, tree in trees().items():
+    for module in sources():
         imported = {
             alias.asname or alias.name
-            for node in tree.body
+            for node in tree_of(module).body
             if isinstance(node, ast.ImportFrom)
             for alias in node.names
         }

@@ -4,12 +4,12 @@ import re
 from typing import Any
 
 import pytest
-from openapi_spec_validator import validate
 
 from gateway.api.routing import Endpoint, Route, RouteTable
 from gateway.openapi import document as openapi
 from gateway.openapi.operations import operations
 from gateway.scim.schema import GROUP, USER
+from tests.support.openapi import validate
 from tests.support.scim_routes import table
 
 TYPES = [USER, GROUP]
