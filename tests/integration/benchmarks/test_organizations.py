@@ -14,7 +14,7 @@ from tools.benchmarks.organizations.sizes import Sizes
 
 TOPICS = [value for name, value in vars(topics).items() if name.isupper()]
 
-SIZES = Sizes(organizations=30, large_people=3_200, changes=10_000)
+SIZES = Sizes(organizations=60, large_people=4_000, changes=20_000)
 
 
 @pytest.mark.timeout(300)
