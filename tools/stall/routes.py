@@ -49,7 +49,7 @@ def all_routes() -> list[Route]:
 
 def _scim() -> Iterator[Route]:
     resources = {"Users": Users(_UNUSED), "Groups": Groups(_UNUSED)}
-    table = endpoints(resources, _UNUSED, _UNUSED)
+    table = endpoints(resources, _UNUSED, _UNUSED, _UNUSED)
     for each in table.routes():
         yield Route(Kind.SCIM, each.method, PREFIX + each.path)
 

@@ -17,6 +17,7 @@ from gateway.portal.models import health as model
 from gateway.portal.models.charts import Chart, days_chart, hours_chart
 from gateway.portal.models.key_rows import KeyRow, key_rows
 from gateway.portal.models.log.cycles import CycleRow, cycle_rows, running
+from gateway.portal.models.providers import Provider, of_clients
 from gateway.portal.models.times import to_datetime
 from gateway.portal.views.names import names_of
 

@@ -139,7 +139,8 @@ async def keysvc_reads(url: str, version: int) -> None:
         assert (key.id, key.created_by, key.revoked_by) == (KEY, "ann", "bob")
         if version >= 2:
             events = await keysvc.audit_events(ACME)
-            assert [event.actor.display_name for event in events] == ["bob@corp.test"]
+            assert {event.actor.display_name for event in events} == {"bob@corp.test"}
+            assert len(events) == (2 if version >= 5 else 1)
         if version >= 3:
             request = GetSsoConnectionRequest(organization_id=ACME)
             connection = (await keysvc.sso.GetSsoConnection(request)).connection

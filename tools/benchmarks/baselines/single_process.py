@@ -25,6 +25,7 @@ from gateway.api.app import ScimEndpoint, application
 from gateway.api.endpoints import endpoints
 from gateway.api.groups import Groups
 from gateway.api.query.cursors import Cursors
+from gateway.api.query.walks import Walks
 from gateway.api.resource_types import ResourceTypes
 from gateway.api.users import Users
 from gateway.auth.authenticator import Authenticator, Caller
@@ -33,6 +34,7 @@ from gateway.auth.key_cache import KeyCache, watch_keys
 from gateway.backend.client import UserClient, key_channel
 from gateway.backend.groups import GroupClient
 from gateway.backend.schemas import SchemaClient
+from gateway.backend.walks import WalkClient
 from gateway.http.body import BodyMemory
 from gateway.http.compute_worker import ComputeWorker
 from gateway.http.response_memory import ResponseMemory
@@ -44,10 +46,12 @@ from gateway.provisioning_log.writer import RefusalLog
 from usersvc.rpc.groups import GroupServicer
 from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.users import UserServicer
+from usersvc.rpc.walks import WalkServicer
 from usersvc.store.groups import GroupStore
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import CHANNEL, SchemaStore
 from usersvc.store.users import UserStore
+from usersvc.store.walks import WalkStore
 
 
 class _Context:
@@ -83,7 +87,8 @@ async def serve(stop: process.Stop) -> None:
     ):
         lists, schemas, notifier = Lists(database), SchemaStore(database), Notifier()
         users, groups = UserClient(unconnected), GroupClient(unconnected)
-        schema_client = SchemaClient(unconnected)
+        schema_client, walks = SchemaClient(unconnected), WalkClient(unconnected)
+        walks._stub = Direct(WalkServicer(WalkStore(database)))
         direct = Direct(UserServicer(UserStore(database, lists, notifier), schemas, system_clock))
         users._stub = users._unbatched_stub = direct
         groups._stub = groups._unbatched_stub = Direct(
@@ -98,6 +103,7 @@ async def serve(stop: process.Stop) -> None:
             endpoints(
                 {"Users": Users(users), "Groups": Groups(groups)},
                 Cursors(settings.cursor_secret, system_clock),
+                Walks(walks),
                 logger,
             ),
             Authenticator(key_stub, cache, failed_auth_limiter, settings.tenant_urls, system_clock),

@@ -6,8 +6,17 @@ import pytest
 from cloudacademy.keys.v1.keys_pb2 import Key
 from cloudacademy.users.v1.activity_pb2 import ActivityCount
 
-from gateway.portal.models.health import HealthSignals, Level, Totals, contact_text, health, totals
+from gateway.portal.models.health import (
+    SILENCE_LIMIT,
+    HealthSignals,
+    Level,
+    Totals,
+    contact_text,
+    health,
+    totals,
+)
 from gateway.portal.models.key_rows import key_rows
+from gateway.portal.models.providers import OKTA, OTHER, Provider
 from tests.support.portal_keys import NOW, before, key, rows
 
 MINUTE = timedelta(minutes=1)
