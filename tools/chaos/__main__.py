@@ -49,7 +49,7 @@ async def _inject_all(
                 print(f"    {violation}", flush=True)
             good = good and not outcome.violations
         audit = await chaos.read_each()
-    mismatches = audit.lost + audit.wrong
+    mismatches = audit.lost + audit.duplicated + audit.wrong
     print(
         f"{audit.checked} people read by id, existing or deleted: {mismatches.total()} mismatches"
     )

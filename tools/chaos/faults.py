@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from tools.chaos.pgbouncer import is_installed
 from tools.chaos.region import REPLICAS, Region
+from tools.chaos.wrong_settings import restart_with_mistakes
 
 Injection = Callable[[Region, float], Awaitable[bool]]
 """Injects a fault for a number of seconds; returns whether that is possible here."""
@@ -24,6 +25,12 @@ LONG_SECONDS = DEADLINE_SECONDS + 5.0
 UNREAD_SECONDS = 25.0
 """Long enough for the output of a busy process to fill its pipe."""
 POOLER_SECONDS = 3.0
+NAMELESS_SECONDS = 50.0
+"""Long enough for the pauses of gRPC's resolver to grow to half a minute."""
+CLOCK_SECONDS = 31 * 24 * 3600
+"""Longer than the retention of changes."""
+RETENTION_SECONDS = 65.0
+"""Longer than the interval at which services delete expired rows."""
 FEW_DESCRIPTORS, MANY_DESCRIPTORS = 128, 10_000
 CLIENTS = 300
 
@@ -119,9 +126,9 @@ async def _hold_network(region: Region, seconds: float) -> bool:
     Chooses the busier replica, because all streams of the gateways may lead to the same one.
     """
     proxies = region.proxies[:REPLICAS]
-    before = {proxy.port: proxy.forwarded_bytes for proxy in proxies}
+    before = {proxy.host: proxy.forwarded_bytes for proxy in proxies}
     await asyncio.sleep(OBSERVATION_SECONDS)
-    busier = max(proxies, key=lambda proxy: proxy.forwarded_bytes - before[proxy.port])
+    busier = max(proxies, key=lambda proxy: proxy.forwarded_bytes - before[proxy.host])
     busier.hold()
     await asyncio.sleep(seconds)
     busier.deliver()
@@ -195,9 +202,12 @@ async def _connect_many_clients(region: Region, seconds: float) -> bool:
 
 
 async def _set_clock_of_usersvc(region: Region, seconds: float) -> bool:
-    """Set the clock of one usersvc an hour ahead: it refuses all calls as late."""
+    """Set the clock of one usersvc 31 days ahead.
+
+    It refuses all calls as late. It must not delete the changes and the refusals of the last month.
+    """
     clock = await region.control_clock(region.usersvc[0])
-    clock.write_text("3600")
+    clock.write_text(str(CLOCK_SECONDS))
     await asyncio.sleep(seconds)
     clock.write_text("0")
     return True
@@ -212,6 +222,33 @@ async def _set_clock_of_gateway(region: Region, seconds: float) -> bool:
     await asyncio.sleep(seconds)
     clock.write_text("0")
     await region.balance(gateway, ready=True)
+    return True
+
+
+async def _restart_with_wrong_settings(region: Region, _: float) -> bool:
+    await restart_with_mistakes(region)
+    return True
+
+
+async def _forget_names(region: Region, seconds: float) -> bool:
+    """Let names not resolve while one replica of each service restarts at its address."""
+    for service in region.names:
+        service.forget_name()
+    await region.roll_out([region.usersvc[0], region.keysvc[0]])
+    await asyncio.sleep(seconds)
+    for service in region.names:
+        service.publish_name()
+    return True
+
+
+async def _move_services_without_names(region: Region, seconds: float) -> bool:
+    """Move all services to other addresses while their names do not resolve."""
+    for service in region.names:
+        service.forget_name()
+        await service.move()
+    await asyncio.sleep(seconds)
+    for service in region.names:
+        service.publish_name()
     return True
 
 
@@ -257,8 +294,26 @@ FAULTS = (
         must_not_fail=True,
         recovery=0.0,
     ),
-    Fault("clock of one usersvc an hour ahead", _set_clock_of_usersvc),
+    Fault(
+        "clock of one usersvc 31 days ahead",
+        _set_clock_of_usersvc,
+        min_seconds=RETENTION_SECONDS,
+    ),
     Fault("clock of one gateway a minute behind", _set_clock_of_gateway),
+    Fault(
+        "restarts with wrong settings",
+        _restart_with_wrong_settings,
+        must_not_fail=True,
+        recovery=0.0,
+    ),
+    Fault(
+        "names do not resolve, replicas restart", _forget_names, must_not_fail=True, recovery=0.0
+    ),
+    Fault(
+        "names do not resolve, services move",
+        _move_services_without_names,
+        min_seconds=NAMELESS_SECONDS,
+    ),
     Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
     # The last one: the services stay behind the pooler.
     Fault("PostgreSQL killed behind PgBouncer", _kill_database_behind_pooler),

@@ -2,7 +2,7 @@
 
 import asyncio
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
 
 import grpc
@@ -19,8 +19,9 @@ _DELETED = changes_pb2.Change.TYPE_USER_DELETED
 class FeedFollower:
     """Follows the feed from the first change on; reconnects, but reads no snapshot."""
 
-    def __init__(self, addresses: Sequence[str]) -> None:
-        self._addresses = addresses
+    def __init__(self, connections: Sequence[Callable[[], grpc.aio.Channel]]) -> None:
+        """Functions that connect to each replica."""
+        self._connections = connections
         self._token = ""
         self.people: set[str] = set()
         self._changed = asyncio.Event()
@@ -29,10 +30,9 @@ class FeedFollower:
 
     async def follow(self) -> None:
         """Keep the copy up to date until cancelled."""
-        options = [("grpc.enable_http_proxy", 0)]
-        for address in itertools.cycle(self._addresses):
+        for connect in itertools.cycle(self._connections):
             try:
-                async with grpc.aio.insecure_channel(address, options=options) as channel:
+                async with connect() as channel:
                     await self._read(changes_pb2_grpc.ChangeServiceStub(channel))
             except grpc.aio.AioRpcError as error:
                 if error.code() in (grpc.StatusCode.INVALID_ARGUMENT, grpc.StatusCode.OUT_OF_RANGE):

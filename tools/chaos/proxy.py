@@ -21,6 +21,7 @@ class Proxy:
     target: tuple[str, int]
     delay: float = 0.0
     cut: bool = False
+    host: str = "127.0.0.1"
     port: int = 0
     forwarded_bytes: int = 0
     """In both directions."""
@@ -30,7 +31,7 @@ class Proxy:
 
     async def start(self) -> None:
         self._open.set()
-        self._server = await asyncio.start_server(self._accept, "127.0.0.1", 0)
+        self._server = await asyncio.start_server(self._accept, self.host, self.port)
         self.port = self._server.sockets[0].getsockname()[1]
 
     async def stop(self) -> None:

@@ -5,8 +5,9 @@ import contextlib
 import os
 import signal
 import subprocess
+from collections import Counter
 from collections.abc import AsyncIterator, Sequence
-from contextlib import ExitStack, asynccontextmanager
+from contextlib import AsyncExitStack, ExitStack, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
@@ -16,10 +17,12 @@ import psutil
 from deploy.local.files import read_or_create_secret
 from deploy.local.ports import free_port
 from deploy.local.postgres import Cluster
-from deploy.local.processes.child import Child
+from deploy.local.processes.child import Child, Program
 from deploy.local.processes.programs import Programs
 from deploy.local.region import US, RegionPaths
-from deploy.local.setup.first_key import valid_token
+from tests.support.keysvc.process import token_of_new_organization
+from tools.chaos.certificates import SERVICES, RegionCertificates
+from tools.chaos.named_service import NamedService, named_service
 from tools.chaos.pgbouncer import manifest_parameters, running_pgbouncer
 from tools.chaos.proxy import Proxy
 from tools.chaos.standby import ReplicatedCluster
@@ -40,12 +43,21 @@ class Region:
     usersvc: list[Child]
     keysvc: list[Child]
     gateways: list[Child]
-    proxies: list[Proxy]
+    names: list[NamedService]
+    """The names of usersvc and keysvc."""
+    certificates: RegionCertificates
     token: str
     balanced: list[Child]
     replicated: ReplicatedCluster
     """The database, and a standby that is not started yet."""
     cleanup: ExitStack = field(default_factory=ExitStack)
+    violations: Counter[str] = field(default_factory=Counter)
+    """Forbidden effects that a fault found by itself."""
+
+    @property
+    def proxies(self) -> list[Proxy]:
+        """The proxies in front of both usersvc and both keysvc."""
+        return [proxy for service in self.names for proxy in service.proxies]
 
     @property
     def processes(self) -> list[Child]:
@@ -73,18 +85,33 @@ class Region:
     async def roll_out(self, children: Sequence[Child]) -> None:
         """Restart some processes one after the other, with their current programs."""
         for child in children:
-            if child in self.gateways:
-                self.balanced.remove(child)
-                await asyncio.sleep(BALANCER_DELAY_SECONDS)
-            await self._restart(child, asyncio.Event())
-            if child in self.gateways:
-                self.balanced.append(child)
+            async with self.out_of_service(child):
+                pass
             await asyncio.sleep(1.0)
 
+    @asynccontextmanager
+    async def out_of_service(self, child: Child) -> AsyncIterator[None]:
+        """Stop a process during the block, and start its current program afterwards."""
+        if child in self.gateways:
+            self.balanced.remove(child)
+            await asyncio.sleep(BALANCER_DELAY_SECONDS)
+        await child.stop(asyncio.Event())
+        yield
+        await child.start(*self.arguments(child))
+        if child in self.gateways:
+            self.balanced.append(child)
+
+    def replicas(self, service: str) -> list[Child]:
+        """The processes of usersvc or keysvc."""
+        return {"usersvc": self.usersvc, "keysvc": self.keysvc}[service]
+
+    def arguments(self, child: Child) -> tuple[str, ...]:
+        """The arguments with which a process serves."""
+        return () if child in self.gateways else ("serve",)
+
     async def _restart(self, child: Child, force: asyncio.Event) -> None:
-        serve = () if child in self.gateways else ("serve",)
         await child.stop(force)
-        await child.start(*serve)
+        await child.start(*self.arguments(child))
 
     def read_output(self, children: Sequence[Child], *, reads: bool) -> None:
         """Stop reading the standard output of processes, or continue."""
@@ -182,69 +209,70 @@ async def running_region(folder: Path) -> AsyncIterator[Region]:
     paths.create_directories()
     disk = paths.postgres
     disk.mkdir(mode=0o711, exist_ok=True)
-    mounted = _mount(disk)
-    # WAL stays small, so that the server can start again after the disk was full.
-    cluster = Cluster(disk, log=paths.log("postgres"), settings={"max_wal_size": "64MB"})
-    region: Region | None = None
-    try:
+    async with AsyncExitStack() as stack:
+        if _mount(disk):
+            stack.callback(subprocess.run, ["umount", str(disk)], check=False)
+        # WAL stays small, so that the server can start again after the disk was full.
+        cluster = Cluster(disk, log=paths.log("postgres"), settings={"max_wal_size": "64MB"})
+        stack.callback(cluster.stop)
         cluster.start()
-        region = await _start(paths, cluster)
-        yield region
-    finally:
-        if region is not None:
-            for proxy in region.proxies:
-                await proxy.stop()
-            await asyncio.gather(*(each.stop(asyncio.Event()) for each in region.processes))
-            region.replicated.standby.stop()
-            region.cleanup.close()
-        cluster.stop()
-        if mounted:
-            await asyncio.to_thread(subprocess.run, ["umount", str(disk)], check=False)
+        yield await _start(paths, cluster, stack)
 
 
-async def _start(paths: RegionPaths, cluster: Cluster) -> Region:
+async def _start(paths: RegionPaths, cluster: Cluster, stack: AsyncExitStack) -> Region:
     programs = Programs(ROOT, paths)
+    certificates = RegionCertificates(paths.folder / "certificates")
+    cleanup = stack.enter_context(ExitStack())
+    replicated = ReplicatedCluster.of(
+        cluster, paths.postgres.with_name("standby"), paths.log("postgres-standby")
+    )
+    cleanup.callback(replicated.standby.stop)
 
     def database(name: str, role: str) -> str:
         password = read_or_create_secret(paths.password(role))
         return cluster.create_role_and_database(name, role, password)
 
-    users = programs.usersvc(database("users", "usersvc"))
-    keys = programs.keysvc(database("keys", "keysvc"))
-    usersvc = [Child(replace(users, log=paths.log(f"usersvc{n}"))) for n in range(REPLICAS)]
-    keysvc = [Child(replace(keys, log=paths.log(f"keysvc{n}"))) for n in range(REPLICAS)]
-    proxies = []
-    for first, *others in (usersvc, keysvc):
-        await first.run_to_end("migrate")
-        for child in (first, *others):
+    def replicas(program: Program, *ports: int) -> list[Child]:
+        secured = certificates.program(program)
+        children = [
+            Child(replace(secured, log=paths.log(f"{program.name}{n}")), port)
+            for n, port in enumerate(ports)
+        ]
+        stack.push_async_callback(_stop, children)
+        return children
+
+    keys_url = database("keys", "keysvc")
+    usersvc = replicas(programs.usersvc(database("users", "usersvc")), *[0] * REPLICAS)
+    keysvc = replicas(programs.keysvc(keys_url), *[0] * REPLICAS)
+    names = []
+    for service, children in zip(SERVICES, (usersvc, keysvc), strict=True):
+        await children[0].run_to_end("migrate")
+        for child in children:
             await child.start("serve")
-            proxies.append(Proxy(("127.0.0.1", child.port)))
-            await proxies[-1].start()
-    target = {
-        "usersvc": "ipv4:" + ",".join(f"127.0.0.1:{each.port}" for each in proxies[:REPLICAS]),
-        "keysvc": "ipv4:" + ",".join(f"127.0.0.1:{each.port}" for each in proxies[REPLICAS:]),
-    }
-    gateways = []
-    for number in range(REPLICAS):
-        port = free_port()
-        program = programs.gateway(target["usersvc"], target["keysvc"], port)
-        child = Child(replace(program, log=paths.log(f"gateway{number}")), port)
-        await child.start()
-        gateways.append(child)
-    token = await valid_token(keysvc[0].address, None)
+        ports = [child.port for child in children]
+        names.append(await stack.enter_async_context(named_service(f"{service}.test", ports)))
+    ports = [free_port() for _ in range(REPLICAS)]
+    targets = [service.target for service in names]
+    gateways = replicas(programs.gateway(*targets, ports[0]), *ports)
+    for gateway in gateways:
+        await gateway.start()
     return Region(
         cluster,
         paths.postgres,
         usersvc,
         keysvc,
         gateways,
-        proxies,
-        token,
+        names,
+        certificates,
+        await asyncio.to_thread(token_of_new_organization, keys_url),
         list(gateways),
-        ReplicatedCluster.of(
-            cluster, paths.postgres.with_name("standby"), paths.log("postgres-standby")
-        ),
+        replicated,
+        cleanup,
     )
+
+
+async def _stop(children: Sequence[Child]) -> None:
+    await asyncio.gather(*(child.stop(asyncio.Event()) for child in children))
 
 
 def _mount(disk: Path) -> bool:

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 
 from tools.chaos.audit import Audit, audit, read_each
@@ -82,6 +83,7 @@ class Chaos:
     """A region under load into which faults are injected one by one."""
 
     def __init__(self, region: Region, driver: Driver, feed: FeedFollower) -> None:
+        """`feed` follows from the first change on."""
         self._feed = feed
         self._region = region
         self._driver = driver
@@ -101,21 +103,42 @@ class Chaos:
         stop.set()
         await running
         self._driver.counts = FaultCounts()  # requests of the audit are not counted
+        counts.wrong += self._region.violations
+        self._region.violations.clear()
         result = await audit(self._driver, self._feed.compare)
         return Outcome(fault, injected, counts, result, max(0.0, counts.last_failure - repaired))
 
     async def read_each(self) -> Audit:
-        """Read by id every person that was created, including deleted ones."""
-        return await read_each(self._driver)
+        """Read by id every person that was created, including deleted ones, and the whole feed."""
+        each = await read_each(self._driver)
+        async with _followed_feed(self._region) as feed:
+            everything = await audit(self._driver, feed.compare)
+        return Audit(
+            each.checked,
+            each.lost + everything.lost,
+            everything.duplicated,
+            each.wrong + everything.wrong,
+        )
 
 
 @asynccontextmanager
 async def region_under_load(folder: Path, rate: float) -> AsyncIterator[Chaos]:
     """Two replicas of each component, and a driver that sends `rate` requests a second."""
-    async with running_region(folder) as region, Driver(region, rate).connected() as driver:
-        feed = FeedFollower([each.address for each in region.usersvc])
-        following = asyncio.create_task(feed.follow())
-        try:
-            yield Chaos(region, driver, feed)
-        finally:
-            following.cancel()
+    async with (
+        running_region(folder) as region,
+        Driver(region, rate).connected() as driver,
+        _followed_feed(region) as feed,
+    ):
+        yield Chaos(region, driver, feed)
+
+
+@asynccontextmanager
+async def _followed_feed(region: Region) -> AsyncIterator[FeedFollower]:
+    """A copy of all people that follows the feed from its first change."""
+    connect = region.certificates.channel
+    feed = FeedFollower([partial(connect, each.address, "usersvc") for each in region.usersvc])
+    following = asyncio.create_task(feed.follow())
+    try:
+        yield feed
+    finally:
+        following.cancel()
