@@ -19,9 +19,11 @@ def main() -> int:
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
     parser.add_argument("--fault-seconds", type=float, default=10.0, help="duration of a fault")
     parser.add_argument("--recovery-seconds", type=float, default=25.0, help="time between faults")
-    parser.add_argument("--only", default="", help="only faults whose names contain this")
+    parser.add_argument(
+        "--only", nargs="+", default=[""], help="only faults whose names contain one of these"
+    )
     options = parser.parse_args()
-    chosen = [fault for fault in FAULTS if options.only in fault.name]
+    chosen = [fault for fault in FAULTS if any(part in fault.name for part in options.only)]
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
         Path(folder).chmod(0o711)
         good = asyncio.run(

@@ -7,6 +7,17 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
+from tools.chaos.database_faults import (
+    change_passwords,
+    close_keys_database,
+    end_sessions,
+    kill_backends,
+    limit_connections,
+    lock_tables,
+    make_read_only,
+    make_serializable,
+    set_short_timeouts,
+)
 from tools.chaos.pgbouncer import is_installed
 from tools.chaos.region import REPLICAS, Region
 from tools.chaos.wrong_settings import restart_with_mistakes
@@ -213,6 +224,21 @@ async def _set_clock_of_usersvc(region: Region, seconds: float) -> bool:
     return True
 
 
+async def _set_clock_of_usersvc_back(region: Region, seconds: float) -> bool:
+    """Set the clock of one usersvc an hour back: it would carry out late calls."""
+    clock = await region.control_clock(region.usersvc[0])
+    clock.write_text("-3600")
+    await asyncio.sleep(seconds)
+    clock.write_text("0")
+    return True
+
+
+async def _renew_certificates(region: Region, seconds: float) -> bool:
+    region.certificates.renew()
+    await asyncio.sleep(seconds)
+    return True
+
+
 async def _set_clock_of_gateway(region: Region, seconds: float) -> bool:
     """Set the clock of one gateway a minute back: the services refuse all of its calls as late."""
     gateway = region.gateways[0]
@@ -300,6 +326,17 @@ FAULTS = (
         min_seconds=RETENTION_SECONDS,
     ),
     Fault("clock of one gateway a minute behind", _set_clock_of_gateway),
+    Fault("PostgreSQL's timeouts are milliseconds", set_short_timeouts),
+    Fault("PostgreSQL is read-only", make_read_only),
+    Fault("all transactions serializable", make_serializable),
+    Fault("all sessions ended each second", end_sessions),
+    Fault("sessions killed, PostgreSQL restarts", kill_backends),
+    Fault("keysvc's database closed", close_keys_database, min_seconds=60.0),
+    Fault("one connection for each service", limit_connections),
+    Fault("passwords changed", change_passwords),
+    Fault("tables locked", lock_tables, min_seconds=LONG_SECONDS),
+    Fault("certificates renewed", _renew_certificates, must_not_fail=True, recovery=0.0),
+    Fault("clock of one usersvc an hour behind", _set_clock_of_usersvc_back),
     Fault(
         "restarts with wrong settings",
         _restart_with_wrong_settings,

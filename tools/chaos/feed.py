@@ -17,12 +17,19 @@ _DELETED = changes_pb2.Change.TYPE_USER_DELETED
 
 
 class FeedFollower:
-    """Follows the feed from the first change on; reconnects, but reads no snapshot."""
+    """Follows the feed; reconnects, but reads no snapshot."""
 
-    def __init__(self, connections: Sequence[Callable[[], grpc.aio.Channel]]) -> None:
-        """Functions that connect to each replica."""
+    def __init__(
+        self, connections: Sequence[Callable[[], grpc.aio.Channel]], token: str = ""
+    ) -> None:
+        """Follow from a token; an empty one means only changes from now on.
+
+        `connections` are functions that connect to each replica.
+        """
         self._connections = connections
-        self._token = ""
+        self._token = token
+        self.first_token = token
+        """A token from before the first change that was received."""
         self.people: set[str] = set()
         self._changed = asyncio.Event()
         self.refusals = 0
@@ -49,6 +56,8 @@ class FeedFollower:
                 elif change.type == _DELETED:
                     self.people.discard(change.resource_id)
             self._token = message.token
+            if not self.first_token:
+                self.first_token = message.token
             self._changed.set()
 
     async def compare(self, existing: Collection[str], result: Audit) -> None:

@@ -14,6 +14,7 @@ from tools.chaos.counts import NO_RESPONSE, SLOW, FaultCounts
 from tools.chaos.driver import Driver
 from tools.chaos.faults import Fault
 from tools.chaos.feed import FeedFollower
+from tools.chaos.logs import Logs
 from tools.chaos.region import Region, running_region
 
 BASELINE_SECONDS = 1.0
@@ -85,6 +86,7 @@ class Chaos:
     def __init__(self, region: Region, driver: Driver, feed: FeedFollower) -> None:
         """`feed` follows from the first change on."""
         self._feed = feed
+        self._logs = Logs([each.program.log for each in region.processes])
         self._region = region
         self._driver = driver
 
@@ -103,7 +105,7 @@ class Chaos:
         stop.set()
         await running
         self._driver.counts = FaultCounts()  # requests of the audit are not counted
-        counts.wrong += self._region.violations
+        counts.wrong += self._region.violations + self._logs.read_errors()
         self._region.violations.clear()
         result = await audit(self._driver, self._feed.compare)
         return Outcome(fault, injected, counts, result, max(0.0, counts.last_failure - repaired))
@@ -111,7 +113,7 @@ class Chaos:
     async def read_each(self) -> Audit:
         """Read by id every person that was created, including deleted ones, and the whole feed."""
         each = await read_each(self._driver)
-        async with _followed_feed(self._region) as feed:
+        async with _followed_feed(self._region, self._feed.first_token) as feed:
             everything = await audit(self._driver, feed.compare)
         return Audit(
             each.checked,
@@ -133,10 +135,11 @@ async def region_under_load(folder: Path, rate: float) -> AsyncIterator[Chaos]:
 
 
 @asynccontextmanager
-async def _followed_feed(region: Region) -> AsyncIterator[FeedFollower]:
-    """A copy of all people that follows the feed from its first change."""
-    connect = region.certificates.channel
-    feed = FeedFollower([partial(connect, each.address, "usersvc") for each in region.usersvc])
+async def _followed_feed(region: Region, token: str = "") -> AsyncIterator[FeedFollower]:
+    """A copy of all people that follows the feed from a token, by default from now on."""
+    channel = region.certificates.channel
+    connections = [partial(channel, each.address, "usersvc") for each in region.usersvc]
+    feed = FeedFollower(connections, token)
     following = asyncio.create_task(feed.follow())
     try:
         yield feed
