@@ -17,7 +17,12 @@ UNAVAILABLE: Final = (
     asyncpg.InternalClientError,
     asyncpg.OperatorInterventionError,
     asyncpg.InsufficientResourcesError,
+    asyncpg.PostgresSystemError,  # of the operating system, such as a failed read of a file
     asyncpg.ReadOnlySQLTransactionError,
+    # A time limit that an operator has set for the role or the database.
+    asyncpg.LockNotAvailableError,
+    asyncpg.IdleInTransactionSessionTimeoutError,
+    asyncpg.TransactionTimeoutError,
     # A deadlock, for example with a migration: nothing was done, and a retry succeeds.
     asyncpg.TransactionRollbackError,
 )

@@ -156,7 +156,10 @@ class Database:
 
     @asynccontextmanager
     async def _acquired(self) -> AsyncIterator[asyncpg.Connection]:
-        connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        try:
+            connection = await self._pool.acquire(timeout=ACQUIRE_SECONDS)
+        except asyncpg.PostgresError as error:  # the connection was refused, for whatever reason
+            raise DatabaseUnavailable from error
         try:
             yield connection
         except BaseException:

@@ -24,7 +24,7 @@ REPEAT_SECONDS = 2.0
 """Delay before a repetition; at least the Retry-After that the gateway sends."""
 FREE = 30
 """Minimum number of existing, idle people to choose from."""
-_ID = re.compile("[0-9a-f]{8}-[0-9a-f-]{27}")
+_ID = re.compile("[0-9a-f]{32}|[0-9a-f]{8}-[0-9a-f-]{27}")
 CONFLICT = 409
 NOT_FOUND = 404
 

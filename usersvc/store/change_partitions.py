@@ -5,12 +5,12 @@ selects the partition of a week. Dropping a partition takes the same time for an
 The database's clock decides what has expired, because the clock of a replica may be wrong.
 """
 
-from contextlib import suppress
 from typing import Final
 
 import asyncpg
 
 from chassis.database.pool import Database
+from chassis.errors import DatabaseUnavailable
 from usersvc.domain.changes import RETENTION
 
 DELETE_BATCH_ROWS: Final = 5_000
@@ -28,7 +28,7 @@ class ChangePartitions:
         Returns the number of dropped partitions plus deleted rows. Returns 0 while another replica
         runs this, or while a reader uses a table that must be locked; the next call tries again.
         """
-        with suppress(asyncpg.LockNotAvailableError):
+        try:
             async with self._database.transaction() as db:
                 if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
                     return 0
@@ -37,7 +37,10 @@ class ChangePartitions:
                 dropped: int = await db.fetchval("SELECT drop_change_partitions($1)", RETENTION)
                 dropped += await db.fetchval(_DELETE_UNTIMED, RETENTION, DELETE_BATCH_ROWS)
                 return dropped
-        return 0
+        except DatabaseUnavailable as error:
+            if isinstance(error.__cause__, asyncpg.LockNotAvailableError):
+                return 0
+            raise
 
 
 # --- statements -------------------------------------------------------------------------
