@@ -17,6 +17,7 @@ from chassis.config.settings import SettingsError
 from chassis.database import migrations
 from chassis.database.identity import Owner
 from chassis.database.pool import Database
+from chassis.database.verification import identify
 from chassis.errors import Refusal
 from chassis.observability.log import configure
 from chassis.startup import StartError
@@ -41,7 +42,7 @@ async def migrate(settings: Settings) -> dict[str, object]:
 async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str, object]:
     """Run a command for operators."""
     async with Database(settings.database_url, f"{NAME}-operator", pool_size=1) as database:
-        await database.identify(Owner(NAME, settings.region), migrations.read(MIGRATIONS))
+        await identify(database, Owner(NAME, settings.region), migrations.read(MIGRATIONS))
         context = CommandContext(
             OrganizationStore(database),
             KeyStore(database),

@@ -74,7 +74,7 @@ async def serve(
         uses = KeyUses(keys, log)
         clocks = ClockMonitor(database, clock, log)
         verification = Verification(
-            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, listening
+            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, listening, log
         )
         server = Server(
             settings.server,

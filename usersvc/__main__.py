@@ -15,6 +15,7 @@ from chassis.config.settings import SettingsError
 from chassis.database import migrations
 from chassis.database.identity import Owner
 from chassis.database.pool import Database
+from chassis.database.verification import identify
 from chassis.errors import Refusal
 from chassis.observability import log
 from chassis.process import keep_memory_private, run
@@ -37,7 +38,7 @@ async def migrate(database_url: str, region: str) -> None:
 async def run_command(config: settings.Settings, arguments: argparse.Namespace) -> None:
     """Run an operator's command on the database and print its result as JSON."""
     async with Database(config.database_url, "usersvc-operator", pool_size=1) as database:
-        await database.identify(Owner(NAME, config.region), migrations.read(MIGRATIONS))
+        await identify(database, Owner(NAME, config.region), migrations.read(MIGRATIONS))
         context = CommandContext(
             SessionStore(database, Notifier()),
             ChangeStore(database),

@@ -105,7 +105,7 @@ async def serve(
         metrics, notifier = Metrics(), Notifier()
         clocks = ClockMonitor(database, clock, log)
         verification = Verification(
-            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, feed_database
+            Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, feed_database, log
         )
         stores = Stores.on(database, feed_database, notifier)
         feed = ChangeFeed(stores.changes, Listener(feed_database), notifier, clock, log)

@@ -1,12 +1,18 @@
 """Connections that never send a cancel request."""
 
+import itertools
+import secrets
 from collections.abc import Mapping
 from typing import Any, Final
 
 import asyncpg
 
+_PROCESS: Final = secrets.token_hex(8)
+_NUMBERS: Final = itertools.count()
+
 # The database cannot be reached or cannot work now: it is starting, shutting down or failing over
 # to a standby, is out of connections or disk space, does not exist yet, or has a new password.
+# `Database` also counts each other error with which PostgreSQL refuses a connection.
 UNAVAILABLE: Final = (
     OSError,
     TimeoutError,
@@ -53,6 +59,14 @@ class Connection(asyncpg.Connection):  # type: ignore[misc]
     def __init__(self, *arguments: Any, **keywords: Any) -> None:  # noqa: ANN401 - asyncpg's own
         super().__init__(*arguments, **keywords)
         self.state = StatementState()
+
+    def _get_unique_id(self, prefix: str) -> str:
+        """Replaces asyncpg's method, whose names for prepared statements repeat in each process.
+
+        Behind a pooler that shares its connections, a process could execute the statement of
+        another one. With these names PostgreSQL refuses it.
+        """
+        return f"{prefix}_{_PROCESS}_{next(_NUMBERS):x}"
 
     def _cancel_current_command(self, *_: object) -> None:
         """Replaces asyncpg's method, which all its cancellations call."""

@@ -34,6 +34,11 @@ class Owner:
         return f"{self.service.upper()}_DATABASE_URL"
 
     @property
+    def listen_url_setting(self) -> str:
+        """The name of the setting with the URL of the connections that use LISTEN."""
+        return f"{self.service.upper()}_DATABASE_LISTEN_URL"
+
+    @property
     def migrate_command(self) -> str:
         """The command that brings the schema up to date."""
         return f"`python -m {self.service} migrate`"
@@ -79,10 +84,15 @@ async def verify(db: asyncpg.Connection, owner: Owner, migrations: Sequence["Mig
         await claim(db, owner)
         database_id: UUID = await db.fetchval("SELECT database_id FROM database_identity")
     except (asyncpg.InsufficientPrivilegeError, asyncpg.UndefinedTableError) as error:
-        raise WrongDatabase(
-            f"the database is not one of {owner.service} ({error}): correct {owner.url_setting}"
-        ) from error
+        raise not_permitted(owner, error) from error
     return database_id
+
+
+def not_permitted(owner: Owner, error: asyncpg.PostgresError) -> WrongDatabase:
+    """The refusal of a database that the role may not use, or that has other tables."""
+    return WrongDatabase(
+        f"the database is not one of {owner.service} ({error.args[0]}): correct {owner.url_setting}"
+    )
 
 
 async def _check_schema(

@@ -1,18 +1,14 @@
 """A pool of connections to one PostgreSQL database."""
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Final
-from uuid import UUID
 
 import asyncpg
 
-from chassis.database import identity
 from chassis.database.commit_monitor import CHECK_SECONDS, STALL, CommitMonitor
 from chassis.database.connection import UNAVAILABLE, Connection, StatementState
-from chassis.database.identity import Owner
-from chassis.database.migrations import Migration
 from chassis.errors import CommitUnconfirmed, DatabaseUnavailable, WritesStalled
 from chassis.observability.metrics import Metrics
 from chassis.observability.tracing import Tracing
@@ -121,11 +117,12 @@ class Database:
         """Whether writes are refused, because commits wait for the synchronous standby."""
         return self._monitor.is_stalled
 
-    async def identify(self, owner: Owner, migrations: Sequence[Migration]) -> UUID:
-        """The id of the database. Raises WrongDatabase if its owner or schema is another one."""
+    @asynccontextmanager
+    async def unverified_connection(self) -> AsyncIterator[asyncpg.Connection]:
+        """A connection with which to verify the database, before `allow_use`."""
         try:
             async with self._acquired() as connection:
-                return await identity.verify(connection, owner, migrations)
+                yield connection
         except UNAVAILABLE as error:
             raise DatabaseUnavailable from error
 

@@ -188,6 +188,28 @@ async def test_other_database_for_listen_is_refused(
     assert "lead to different databases" in text
 
 
+async def test_database_that_the_role_may_not_use_is_refused(service: str, own_url: str):
+    connection = await asyncpg.connect(own_url)
+    await connection.execute(
+        f'REVOKE CONNECT ON DATABASE "{own_url.rpartition("/")[2]}" FROM CURRENT_USER'
+    )
+    await connection.close()
+
+    text = refusal(service, service_settings(service, own_url))
+
+    assert f"the database is not one of {service} (permission denied" in text
+
+
+async def test_reason_of_an_unavailable_database_is_logged_once(service: str, own_url: str):
+    missing = own_url + "_missing"
+    with running(service, service_settings(service, missing), "serve") as process:
+        process.wait_for("listening")
+        entry = process.wait_for("database not verified")
+        process.wait_for("health", ready=False)
+        assert len(process.logged("database not verified")) == 1
+    assert entry["error"].startswith("InvalidCatalogNameError: database")
+
+
 async def test_service_serves_its_own_database_again(service: str, own_url: str):
     for _ in range(2):
         with running(service, service_settings(service, own_url), "serve") as process:
