@@ -192,8 +192,32 @@ async def _freeze_replicas(region: Region, seconds: float) -> bool:
 async def _kill_database_behind_pooler(region: Region, _: float) -> bool:
     if not is_installed():
         return False
-    await region.connect_through_pooler(region.disk.parent)
+    await region.connect_through_pooler()
     return await _kill_database(region, POOLER_SECONDS)
+
+
+async def _freeze_poolers(region: Region, seconds: float) -> bool:
+    """Stop both PgBouncer: connections stay open and nothing responds."""
+    if not is_installed():
+        return False
+    poolers = await region.connect_through_pooler()
+    for number, pause in ((signal.SIGSTOP, seconds), (signal.SIGCONT, 0.0)):
+        for pooler in poolers:
+            pooler.send_signal(number)
+        await asyncio.sleep(pause)
+    return True
+
+
+async def _kill_poolers_and_database(region: Region, _: float) -> bool:
+    if not is_installed():
+        return False
+    poolers = await region.connect_through_pooler()
+    for pooler in poolers:
+        pooler.kill()
+    await _kill_database(region, POOLER_SECONDS)
+    for pooler in poolers:
+        pooler.start_again()
+    return True
 
 
 async def _connect_many_clients(region: Region, seconds: float) -> bool:
@@ -352,6 +376,8 @@ FAULTS = (
         min_seconds=NAMELESS_SECONDS,
     ),
     Fault("rolling restart of everything", _roll, must_not_fail=True, recovery=0.0),
-    # The last one: the services stay behind the pooler.
+    # The last ones: the services stay behind the pooler.
     Fault("PostgreSQL killed behind PgBouncer", _kill_database_behind_pooler),
+    Fault("PgBouncer frozen", _freeze_poolers, min_seconds=LONG_SECONDS),
+    Fault("PgBouncer and PostgreSQL killed", _kill_poolers_and_database),
 )

@@ -3,9 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
@@ -36,6 +38,46 @@ def running_pgbouncer(
     folder: Path, urls: Sequence[str], parameters: Mapping[str, str]
 ) -> Iterator[list[str]]:
     """Run a PgBouncer for databases until the end of the block; yields their URLs through it."""
+    with running_pooler(folder, urls, parameters) as pooler:
+        yield pooler.urls
+
+
+@dataclass
+class Pooler:
+    """A running PgBouncer, and the URLs of the databases through it."""
+
+    urls: list[str]
+    command: Sequence[str]
+    log: Path
+    process: "subprocess.Popen[bytes]"
+
+    def send_signal(self, number: signal.Signals) -> None:
+        """Send a signal, such as SIGSTOP."""
+        self.process.send_signal(number)
+
+    def kill(self) -> None:
+        """Kill it, which breaks the connections of all clients."""
+        self.process.kill()
+        self.process.wait()
+
+    def start_again(self) -> None:
+        """Start it at the same address, after it was killed."""
+        self.process = _start(self.command, self.log)
+
+    def stop(self) -> None:
+        """Stop it, also if it does not respond."""
+        self.process.terminate()
+        try:
+            self.process.wait(STOP_SECONDS)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+
+@contextmanager
+def running_pooler(
+    folder: Path, urls: Sequence[str], parameters: Mapping[str, str]
+) -> Iterator[Pooler]:
+    """Run a PgBouncer for databases until the end of the block."""
     folder.mkdir()
     folder.chmod(0o711)
     port = free_port()
@@ -46,14 +88,18 @@ def running_pgbouncer(
         for file in (configuration, _user_list(folder)):
             shutil.chown(file, ACCOUNT)
     as_account = ("-u", ACCOUNT) if os.geteuid() == 0 else ()
-    with (folder / "log").open("wb") as log:
-        process = subprocess.Popen(
-            ["pgbouncer", *as_account, str(configuration)], stdout=log, stderr=log
-        )
+    command = ["pgbouncer", *as_account, str(configuration)]
+    log = folder / "log"
+    pooler = Pooler([_through(url, port) for url in urls], command, log, _start(command, log))
     try:
-        yield [_through(url, port) for url in urls]
+        yield pooler
     finally:
-        stop(process, STOP_SECONDS)
+        pooler.stop()
+
+
+def _start(command: Sequence[str], log: Path) -> "subprocess.Popen[bytes]":
+    with log.open("ab") as file:
+        return subprocess.Popen(command, stdout=file, stderr=file)
 
 
 def _configuration(

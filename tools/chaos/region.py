@@ -23,7 +23,7 @@ from deploy.local.region import US, RegionPaths
 from tests.support.keysvc.process import token_of_new_organization
 from tools.chaos.certificates import SERVICES, RegionCertificates
 from tools.chaos.named_service import NamedService, named_service
-from tools.chaos.pgbouncer import manifest_parameters, running_pgbouncer
+from tools.chaos.pgbouncer import Pooler, manifest_parameters, running_pooler
 from tools.chaos.proxy import Proxy
 from tools.chaos.standby import ReplicatedCluster
 
@@ -51,6 +51,7 @@ class Region:
     replicated: ReplicatedCluster
     """The database, and a standby that is not started yet."""
     cleanup: ExitStack = field(default_factory=ExitStack)
+    poolers: list[Pooler] = field(default_factory=list)
     violations: Counter[str] = field(default_factory=Counter)
     """Forbidden effects that a fault found by itself."""
 
@@ -122,19 +123,27 @@ class Region:
             else:
                 pipe.pause_reading()
 
-    async def connect_through_pooler(self, folder: Path) -> None:
-        """Restart the services behind a PgBouncer with the parameters of the manifests."""
-        for name, children in (("usersvc", self.usersvc), ("keysvc", self.keysvc)):
+    async def connect_through_pooler(self) -> list[Pooler]:
+        """Restart the services behind a PgBouncer each, with the parameters of the manifests.
+
+        They stay behind it; further calls only return the poolers of usersvc and keysvc.
+        """
+        for service in SERVICES if not self.poolers else ():
+            children = self.replicas(service)
             program = children[0].program
-            variable = f"{name.upper()}_DATABASE"
+            variable = f"{service.upper()}_DATABASE"
             url = program.environment[f"{variable}_URL"]
-            pooler = running_pgbouncer(folder / name, [url], manifest_parameters(name))
-            (pooled,) = self.cleanup.enter_context(pooler)
-            changed = {f"{variable}_URL": pooled, f"{variable}_LISTEN_URL": url}
+            folder = self.disk.with_name(f"pooler-{service}")
+            pooler = self.cleanup.enter_context(
+                running_pooler(folder, [url], manifest_parameters(service))
+            )
+            self.poolers.append(pooler)
+            changed = {f"{variable}_URL": pooler.urls[0], f"{variable}_LISTEN_URL": url}
             for child in children:
                 environment = {**child.program.environment, **changed}
                 child.program = replace(child.program, environment=environment)
             await self.roll_out(children)
+        return self.poolers
 
     async def limit_descriptors(self, descriptors: int, hard: int) -> None:
         """Restart the gateways with few file descriptors, which they may raise to `hard`."""
