@@ -32,7 +32,7 @@ def open_folder(tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.timeout(300)
+@pytest.mark.timeout(600)
 async def test_faults_lose_duplicate_and_corrupt_nothing(open_folder: Path):
     chosen = [
         replace(fault, min_seconds=min(fault.min_seconds, LONG_SECONDS + 3.0))
