@@ -138,7 +138,7 @@ soak: protos ## Follow the change feed for 60 s under writes and process kills: 
 	@SOAK_SECONDS=$(or $(SECONDS),60) $(BIN)/pytest -q -s tests/integration/usersvc/changes/test_endurance.py
 
 .PHONY: chaos
-chaos: protos ## Inject faults while Entra provisions, and print their effects (10 minutes)
+chaos: protos ## Inject faults while Entra provisions, and print their effects (20 minutes)
 	@PYTHONPATH=$(PYTHONPATH) $(BIN)/python -m tools.chaos
 
 .PHONY: overload

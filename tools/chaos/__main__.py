@@ -18,7 +18,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tools.chaos", description=__doc__)
     parser.add_argument("--rate", type=float, default=60.0, help="requests a second")
     parser.add_argument("--fault-seconds", type=float, default=10.0, help="duration of a fault")
-    parser.add_argument("--recovery-seconds", type=float, default=25.0, help="time between faults")
+    parser.add_argument("--recovery-seconds", type=float, default=12.0, help="time between faults")
     parser.add_argument(
         "--only", nargs="+", default=[""], help="only faults whose names contain one of these"
     )
