@@ -13,6 +13,7 @@ from pathlib import Path
 
 import aiohttp
 import psutil
+from grpc_health.v1 import health_pb2, health_pb2_grpc
 
 from deploy.local.files import read_or_create_secret
 from deploy.local.ports import free_port
@@ -92,7 +93,7 @@ class Region:
 
     @asynccontextmanager
     async def out_of_service(self, child: Child) -> AsyncIterator[None]:
-        """Stop a process during the block, and start its current program afterwards."""
+        """Stop a process during the block. Then start its current program, and wait for it."""
         if child in self.gateways:
             self.balanced.remove(child)
             await asyncio.sleep(BALANCER_DELAY_SECONDS)
@@ -100,7 +101,17 @@ class Region:
         yield
         await child.start(*self.arguments(child))
         if child in self.gateways:
-            self.balanced.append(child)
+            await self.balance(child, ready=True)
+        else:
+            await self._wait_until_serving(child)
+
+    async def _wait_until_serving(self, child: Child) -> None:
+        """Wait until a service is ready, as a rolling update does."""
+        async with self.certificates.channel(child.address, child.name) as channel:
+            health = health_pb2_grpc.HealthStub(channel)
+            async for response in health.Watch(health_pb2.HealthCheckRequest()):
+                if response.status == health_pb2.HealthCheckResponse.SERVING:
+                    return
 
     def replicas(self, service: str) -> list[Child]:
         """The processes of usersvc or keysvc."""
@@ -170,10 +181,14 @@ class Region:
         ):
             return response.status == 200
 
-    async def balance(self, gateway: Child, *, ready: bool) -> None:
-        """Wait for a readiness, and add the gateway to the load balancer or remove it."""
+    async def wait_for_readiness(self, gateway: Child, *, ready: bool) -> None:
+        """Wait until a gateway reports that it is ready, or that it is not."""
         while await self.is_ready(gateway) is not ready:  # noqa: ASYNC110 - of another process
             await asyncio.sleep(BALANCER_DELAY_SECONDS)
+
+    async def balance(self, gateway: Child, *, ready: bool) -> None:
+        """Wait for a readiness, and add the gateway to the load balancer or remove it."""
+        await self.wait_for_readiness(gateway, ready=ready)
         if ready:
             self.balanced.append(gateway)
         else:
@@ -225,7 +240,10 @@ async def running_region(folder: Path) -> AsyncIterator[Region]:
         cluster = Cluster(disk, log=paths.log("postgres"), settings={"max_wal_size": "64MB"})
         stack.callback(cluster.stop)
         cluster.start()
-        yield await _start(paths, cluster, stack)
+        region = await _start(paths, cluster, stack)
+        for gateway in region.gateways:
+            await region.wait_for_readiness(gateway, ready=True)
+        yield region
 
 
 async def _start(paths: RegionPaths, cluster: Cluster, stack: AsyncExitStack) -> Region:

@@ -13,7 +13,9 @@ def line(**fields: str) -> str:
 def test_errors_and_tracebacks_are_counted_once_by_program(tmp_path: Path):
     first, second = tmp_path / "usersvc0.log", tmp_path / "usersvc1.log"
     lost = line(event="Task exception was never retrieved\nfuture: …", level="error")
-    first.write_text(line(event="call", level="info") + lost + "Traceback (most recent call last)\n")
+    first.write_text(
+        line(event="call", level="info") + lost + "Traceback (most recent call last)\n"
+    )
     second.write_text(lost + "applied 0001_users.sql\n")
     logs = Logs([first, second])
 
