@@ -19,7 +19,6 @@ SHORT = (
     "network to one usersvc held, then released",
     "standby cut off, then promoted",
     "clock of one usersvc 31 days ahead",
-    "restarts with wrong settings",
     "names do not resolve, services move",
     "rolling restart of everything",
 )
