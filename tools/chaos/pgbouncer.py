@@ -12,7 +12,6 @@ from pathlib import Path
 from urllib.parse import unquote, urlsplit, urlunsplit
 
 from deploy.local.ports import free_port
-from tools.processes import stop
 
 ROOT = Path(__file__).resolve().parents[2]
 ACCOUNT = "nobody"
