@@ -10,12 +10,14 @@ from uuid import UUID
 import asyncpg
 
 from chassis.batching.loader import BatchLoader
+from chassis.batching.writer import BatchWriter
 from chassis.concurrency.notifier import Notifier
 from chassis.database import arguments as sql
 from chassis.database.constraints import Constraints, violations_as_refusals
 from chassis.database.pool import Database
-from chassis.errors import ETAG_MISMATCH, InvalidField, Refusal
+from chassis.errors import ETAG_MISMATCH, DatabaseUnavailable, InvalidField, Refusal
 from usersvc.domain import changes, extensions, limits, sessions, users
+from usersvc.domain.case_folding import fold
 from usersvc.domain.changes import ChangeType, Origin
 from usersvc.domain.errors import USER_NAME_TAKEN, USER_NOT_FOUND
 from usersvc.domain.extensions import Extensions
@@ -46,6 +48,28 @@ CONSTRAINTS: Final[Constraints] = {
 """The refusals by constraint. Their argument is the user name."""
 
 
+BATCH_WRITES: Final = 8
+"""The most writes of a transaction. Larger batches would hardly cost less and keep locks longer."""
+
+
+class NewUser(NamedTuple):
+    """A user to add."""
+
+    organization_id: UUID
+    profile: Profile
+    now: datetime
+    origin: Origin
+
+
+class UserUpdate(NamedTuple):
+    """A user as it was read, and its new profile."""
+
+    user: User
+    profile: Profile
+    now: datetime
+    origin: Origin
+
+
 class UserStore:
     """Reads and writes the users of one organization at a time.
 
@@ -61,6 +85,20 @@ class UserStore:
         self._groups = BatchLoader(self._groups_of_one, self._groups_of)
         self._by_key = BatchLoader(self._match, self._matches)
         self._with_groups = BatchLoader(self._one_with_groups, self._many_with_groups)
+        self._inserts = BatchWriter(
+            self._insert_one,
+            self._insert_many,
+            size=BATCH_WRITES,
+            separable=asyncpg.PostgresError,
+            cancelled=DatabaseUnavailable,
+        )
+        self._writes = BatchWriter(
+            self._write_one,
+            self._write_many,
+            size=BATCH_WRITES,
+            separable=asyncpg.PostgresError,
+            cancelled=DatabaseUnavailable,
+        )
 
     async def create(
         self,
@@ -77,8 +115,8 @@ class UserStore:
         Refuses USER_NAME_TAKEN and InvalidField, REQUEST_ID_REUSED and USER_NOT_FOUND.
         """
         if not (profile.extensions or request or validate_only):
-            async with self._statement() as db:
-                return await insert(db, organization_id, profile, now, origin)
+            new_user = NewUser(organization_id, profile, now, origin)
+            return await self._inserts.write(organization_id, new_user)
         async with self._transaction(undo=validate_only) as db:
             existing_id = await idempotency.begin(db, request, now) if request else None
             if existing_id is not None:
@@ -191,8 +229,29 @@ class UserStore:
 
         Refuses USER_NAME_TAKEN and InvalidField.
         """
-        async with self._transaction(undo=True) if validate_only else self._statement() as db:
-            return await write(db, user, profile, now, origin)
+        if validate_only:
+            async with self._transaction(undo=True) as db:
+                return await write(db, user, profile, now, origin)
+        update = UserUpdate(user, profile, now, origin)
+        if profile.user_name != user.profile.user_name:  # could deadlock with another batch
+            return await self._write_one(update)
+        return await self._writes.write(user.organization_id, update)
+
+    async def _insert_one(self, new_user: NewUser) -> User:
+        async with self._statement() as db:
+            return await insert(db, *new_user)
+
+    async def _insert_many(self, new_users: Sequence[NewUser]) -> Sequence[User]:
+        async with self._statement() as db:
+            return await insert_many(db, new_users)
+
+    async def _write_one(self, update: UserUpdate) -> User | None:
+        async with self._statement() as db:
+            return await write(db, *update)
+
+    async def _write_many(self, updates: Sequence[UserUpdate]) -> Sequence[User | None]:
+        async with self._statement() as db:
+            return await write_many(db, updates)
 
     async def change(
         self,
@@ -288,20 +347,39 @@ async def insert(
 
     The caller notifies the notifier after the commit.
     """
+    new_user = NewUser(organization_id, profile, now, origin)
     with violations_as_refusals(CONSTRAINTS, profile.user_name):
-        user_id = await db.fetchval(
-            _INSERT,
-            *_InsertArguments(
-                organization_id=organization_id,
-                now=now,
-                assigned_fields=changes.assigned_fields(profile),
-                request_id=origin.request_id,
-                key_id=origin.key_id,
-                client=origin.client,
-            ),
-            *user_rows.columns(profile),
-        )
+        user_id = await db.fetchval(_INSERT, *_insert_arguments(new_user))
     return User(organization_id, user_id, 1, now, now, profile)
+
+
+async def insert_many(db: asyncpg.Connection, new_users: Sequence[NewUser]) -> Sequence[User]:
+    """Add all or none of some users without extensions, in one transaction.
+
+    The names are locked in one order, so that two calls do not wait for each other.
+    """
+    order = sorted(range(len(new_users)), key=lambda each: fold(new_users[each].profile.user_name))
+    rows = await db.fetchmany(_INSERT, [_insert_arguments(new_users[each]) for each in order])
+    ids = {index: row["user_id"] for index, row in zip(order, rows, strict=True)}
+    return [
+        User(each.organization_id, ids[index], 1, each.now, each.now, each.profile)
+        for index, each in enumerate(new_users)
+    ]
+
+
+def _insert_arguments(new_user: NewUser) -> Sequence[object]:
+    profile, origin = new_user.profile, new_user.origin
+    return (
+        *_InsertArguments(
+            organization_id=new_user.organization_id,
+            now=new_user.now,
+            assigned_fields=changes.assigned_fields(profile),
+            request_id=origin.request_id,
+            key_id=origin.key_id,
+            client=origin.client,
+        ),
+        *user_rows.columns(profile),
+    )
 
 
 async def write(
@@ -311,29 +389,52 @@ async def write(
 
     The caller notifies the notifier after the commit.
     """
-    differing = changes.difference(user.profile, profile)
+    update = UserUpdate(user, profile, now, origin)
     with violations_as_refusals(CONSTRAINTS, profile.user_name):
-        version = await db.fetchval(
-            _UPDATE,
-            *_UpdateArguments(
-                organization_id=user.organization_id,
-                user_id=user.user_id,
-                version=user.version,
-                now=now,
-                type=changes.update_type(user.profile, profile),
-                fields=differing.fields,
-                old_values=differing.old,
-                new_values=differing.new,
-                request_id=origin.request_id,
-                key_id=origin.key_id,
-                client=origin.client,
-                loses_administrator=users.administers(user.profile)
-                and not users.administers(profile),
-            ),
-            *user_rows.columns(profile),
-        )
+        version = await db.fetchval(_UPDATE, *_update_arguments(update))
+    return _updated(update, version)
+
+
+async def write_many(
+    db: asyncpg.Connection, updates: Sequence[UserUpdate]
+) -> Sequence[User | None]:
+    """Replace all or none of some profiles without a new user name, in one transaction.
+
+    The users are locked in one order, so that two calls do not wait for each other.
+    """
+    order = sorted(range(len(updates)), key=lambda each: updates[each].user.user_id)
+    rows = await db.fetchmany(_UPDATE, [_update_arguments(updates[each]) for each in order])
+    versions = {index: row["version"] for index, row in zip(order, rows, strict=True)}
+    return [_updated(each, versions[index]) for index, each in enumerate(updates)]
+
+
+def _update_arguments(update: UserUpdate) -> Sequence[object]:
+    user, profile, now, origin = update
+    differing = changes.difference(user.profile, profile)
+    return (
+        *_UpdateArguments(
+            organization_id=user.organization_id,
+            user_id=user.user_id,
+            version=user.version,
+            now=now,
+            type=changes.update_type(user.profile, profile),
+            fields=differing.fields,
+            old_values=differing.old,
+            new_values=differing.new,
+            request_id=origin.request_id,
+            key_id=origin.key_id,
+            client=origin.client,
+            loses_administrator=users.administers(user.profile) and not users.administers(profile),
+        ),
+        *user_rows.columns(profile),
+    )
+
+
+def _updated(update: UserUpdate, version: int | None) -> User | None:
+    """The user after an update; None if the update did not find the version."""
     if version is None:
         return None
+    user, profile, now, _ = update
     return User(user.organization_id, user.user_id, version, user.create_time, now, profile)
 
 
@@ -552,7 +653,7 @@ _UPDATE: Final = sql.number_arguments(
                AND {_LAST_ADMINISTRATOR.format(organization=":organization_id", user=":user_id")}
           FROM written
     )
-    SELECT version FROM written
+    SELECT (SELECT version FROM written) AS version -- a row for each update of a batch
     """,  # noqa: S608
     (*_UpdateArguments._fields, *ProfileRow._fields),
 )
