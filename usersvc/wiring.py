@@ -58,10 +58,12 @@ from usersvc.store.activities.refusals import RefusalStore
 from usersvc.store.activities.rollup import ActivityRollup
 from usersvc.store.change_partitions import ChangePartitions
 from usersvc.store.changes import ChangeStore, Listener
+from usersvc.store.directory_counts import DirectoryCountStore
 from usersvc.store.groups import GroupStore
 from usersvc.store.idempotency import CreateRequestStore
 from usersvc.store.identities import DeletedIdentityStore
 from usersvc.store.listing.lists import Lists
+from usersvc.store.listing.name_index import NameIndex
 from usersvc.store.schemas import CHANNEL as SCHEMA_CHANNEL
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.sessions import SessionStore
@@ -73,6 +75,7 @@ MIGRATIONS: Final = Path(__file__).parent / "store" / "migrations"
 FEED_CONNECTIONS: Final = 5
 """Two connections for LISTEN: changes, and changes of schemas. The others serve change streams and
 snapshots, so that these cannot exhaust the pool that serves all other calls."""
+ROLLUP_SECONDS: Final = 10.0
 SCHEMA_HEARTBEAT_SECONDS: Final = 1.0  # the contract says 2; the rest is for the statement
 
 
@@ -85,11 +88,12 @@ async def serve(
     *,
     stream_seconds: Mapping[str, float] = STREAM_SECONDS,
     write_seconds: float = WRITE_SECONDS,
+    rollup_seconds: float = ROLLUP_SECONDS,
 ) -> None:
     """Serve until `stop` is set.
 
     `stream_seconds` limits the duration of streams, by method. `write_seconds` limits how long a
-    streamed message may wait for its reader.
+    streamed message may wait for its reader. New rows are added up every `rollup_seconds`.
     """
     async with (
         tracing(NAME) as traces,
@@ -136,13 +140,18 @@ async def serve(
         peers_pb2_grpc.add_PeerServiceServicer_to_server(
             PeerServicer(NAME, settings.region, clock), server.grpc
         )
-        retention_steps = _retention_steps(stores)
+        retention_steps, rollup_steps = _retention_steps(stores), _rollup_steps(stores)
         tasks.start("clock comparison", clocks.run)
         tasks.start("change feed", lambda: feed.follow(stop), drain_event=stop)
         tasks.start("schema changes", lambda: schemas.follow(stop), drain_event=stop)
         tasks.start("end of change streams", lambda: feed.end_streams_on(stop), drain_event=stop)
         tasks.start(
             "retention", lambda: run_retention(retention_steps, log, stop), drain_event=stop
+        )
+        tasks.start(
+            "roll-up",
+            lambda: run_retention(rollup_steps, log, stop, rollup_seconds),
+            drain_event=stop,
         )
         await server.run(stop)
 
@@ -160,6 +169,8 @@ class Stores:
     activities: ActivityStore
     activity_counts: ActivityCounts
     activity_rollup: ActivityRollup
+    directory_counts: DirectoryCountStore
+    name_index: NameIndex
     refusals: RefusalStore
     create_requests: CreateRequestStore
     deleted_identities: DeletedIdentityStore
@@ -180,6 +191,8 @@ class Stores:
             activities=ActivityStore(database, activity_slots),
             activity_counts=ActivityCounts(database, activity_slots),
             activity_rollup=ActivityRollup(database),
+            directory_counts=DirectoryCountStore(database),
+            name_index=NameIndex(database),
             refusals=RefusalStore(database),
             create_requests=CreateRequestStore(database),
             deleted_identities=DeletedIdentityStore(database),
@@ -218,10 +231,18 @@ def _retention_steps(stores: Stores) -> Mapping[str, Step]:
     return {
         "changes": stores.change_partitions.maintain,
         "refusals": stores.refusals.delete_expired,
-        "log roll-up": stores.activity_rollup.roll_up,
         "counts and names of the log": stores.activity_rollup.delete_expired,
         "create requests": stores.create_requests.delete_expired,
         "sessions": stores.sessions.delete_expired,
         "deleted identities": stores.deleted_identities.delete_expired,
         "walks": stores.walks.delete_expired,
+    }
+
+
+def _rollup_steps(stores: Stores) -> Mapping[str, Step]:
+    """The steps that add up and index new rows, so that pages do not have to read them."""
+    return {
+        "directory counts": stores.directory_counts.roll_up,
+        "log roll-up": stores.activity_rollup.roll_up,
+        "index of names": stores.name_index.merge,
     }

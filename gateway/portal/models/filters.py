@@ -9,12 +9,15 @@ USER_SEARCH_FIELDS: Final = ("user_name", "display_name", "name.given_name", "na
 GROUP_SEARCH_FIELDS: Final = ("display_name",)
 
 
-def contains_text(fields: Iterable[str], text: str) -> pb.Filter:
-    """A filter that matches if any of the fields contains the text."""
+MIN_SUBSTRING: Final = 3
+"""A shorter text is searched for at the beginning of each field only."""
+
+
+def matches_text(fields: Iterable[str], text: str) -> pb.Filter:
+    """A filter that matches if any of the fields contains the text, or begins with a short text."""
+    operator = pb.OPERATOR_CONTAINS if len(text) >= MIN_SUBSTRING else pb.OPERATOR_STARTS_WITH
     return pb.Filter(
-        any_of=pb.AnyOf(
-            filters=[_comparison(field, pb.OPERATOR_CONTAINS, text) for field in fields]
-        )
+        any_of=pb.AnyOf(filters=[_comparison(field, operator, text) for field in fields])
     )
 
 

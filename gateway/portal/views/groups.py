@@ -8,7 +8,7 @@ from aiohttp import web
 from cloudacademy.users.v1 import groups_pb2 as pb
 
 from gateway.portal.context import PageContext, Route
-from gateway.portal.models.filters import GROUP_SEARCH_FIELDS, contains_text
+from gateway.portal.models.filters import GROUP_SEARCH_FIELDS, matches_text
 from gateway.portal.models.people_rows import initials
 from gateway.portal.models.search import search_text
 from gateway.portal.models.times import to_datetime
@@ -32,7 +32,7 @@ async def groups(context: PageContext) -> web.Response:
         context.portal.clients.groups.ListGroups,
         pb.ListGroupsRequest(
             organization_id=context.organization_id,
-            filter=contains_text(GROUP_SEARCH_FIELDS, text) if text else None,
+            filter=matches_text(GROUP_SEARCH_FIELDS, text) if text else None,
             page_size=PAGE_SIZE,
             page_token=page,
             count_total=not page and not text,

@@ -10,7 +10,7 @@ from cloudacademy.users.v1 import users_pb2 as pb
 
 from gateway.portal import problems
 from gateway.portal.context import PageContext, Route
-from gateway.portal.models.filters import USER_SEARCH_FIELDS, all_of, contains_text, is_active
+from gateway.portal.models.filters import USER_SEARCH_FIELDS, all_of, is_active, matches_text
 from gateway.portal.models.people_rows import display_name_of, initials, values
 from gateway.portal.models.search import search_text
 from gateway.portal.models.times import to_datetime
@@ -47,7 +47,7 @@ async def people(context: PageContext) -> web.Response:
     text = search_text(context.query)
     state = context.query.get("state", "")
     page = context.query.get("page", "")
-    filters = [contains_text(USER_SEARCH_FIELDS, text)] if text else []
+    filters = [matches_text(USER_SEARCH_FIELDS, text)] if text else []
     if state in ("active", "inactive"):
         filters.append(is_active(active=state == "active"))
     response = await context.call(

@@ -1,6 +1,7 @@
 """The statements of usersvc, with arguments and the pages that they may read."""
 
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from hashlib import sha256
 from typing import Final
@@ -25,6 +26,7 @@ from usersvc.domain.filters import (
 from usersvc.domain.users import Profile, TypedValue
 from usersvc.store import groups, schemas, users
 from usersvc.store.activities import page_sql, refusals, search
+from usersvc.store.listing import name_search
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.group_fields import GROUPS
@@ -234,6 +236,46 @@ def page(
     )
 
 
+def name_search_case(
+    build: Callable[[Where, Organization], str], name: str, condition: str, buffers: int
+) -> Case:
+    """A statement of a search for a part of a name."""
+
+    def built(o: Organization) -> tuple[str, Arguments]:
+        where = Where(o.id)
+        return build(where, o), where.arguments
+
+    return Case(
+        f"listing.name_search.{name}",
+        lambda o: built(o)[1],
+        buffers,
+        condition,
+        text=lambda o: built(o)[0],
+    )
+
+
+def candidates(condition: str, buffers: int, *texts: str) -> Case:
+    def build(where: Where, _: Organization) -> str:
+        return name_search.candidates_statement(where, texts, USERS)
+
+    return name_search_case(build, "candidates_statement", condition, buffers)
+
+
+def window_end(condition: str, *, after: bool = False, descending: bool = False) -> Case:
+    def build(where: Where, o: Organization) -> str:
+        position = Position(None, o.user_id(o.users // 2)) if after else None
+        query = Query(o.id, 100, order=Order("id", descending), after=position)
+        return name_search.window_end_statement(where, query, USERS)
+
+    return name_search_case(build, "window_end_statement", condition, 60)
+
+
+def window(where: Where, o: Organization) -> str:
+    """The page of a search in the first 2,000 users."""
+    query = Query(o.id, 100, filter=Comparison("display_name", Operator.CONTAINS, "absent"))
+    return page_statement(where, query, USERS, o.user_id(2_001))
+
+
 def count(condition: str, resource: Resource, filter_: Filters, buffers: int) -> Case:
     """A count that an index serves; `Scans` limits the others."""
 
@@ -354,6 +396,18 @@ LIST_CASES: Final = (
         160,
         custom_plan=True,
     ),
+    candidates("a part", 50, "n 299"),
+    candidates("a beginning", 120, "\nuser299"),
+    candidates("an absent name", 15, "absent"),
+    candidates("a frequent name", 700, "user"),
+    candidates("several names", 100, "absent", "user2999@"),
+    window_end("from the beginning"),
+    window_end("in the middle", after=True),
+    window_end("in the middle, descending", after=True, descending=True),
+    replace(
+        name_search_case(window, "", "users, the first 2,000", 250),
+        name="listing.list_sql.page_statement",
+    ),
     count("by e-mail", USERS, lambda o: equal("emails.value", o.user_name(9)), 20),
     count("by 200 ids", USERS, ids, 800),
     page("by id", GROUPS, lambda o: equal("id", str(o.group_id(3))), 10),
@@ -447,6 +501,10 @@ LOG_CASES: Final = (
     Case("activities.refusals._RECORD", refused, 70),
     Case("activities.counts._COUNT", lambda o: (o.id, NOW, LATER, "day"), 60),
     Case("activities.counts._CYCLES", lambda o: (o.id, NOW, 10), 60),
+    Case("directory_counts._READ", lambda o: (o.id,), 20),
+    Case("directory_counts._POSITION", lambda _: (), 10),
+    Case("directory_counts._LAST_OF_BATCH", lambda _: (LAST - 1, LAST, 100), 10),
+    Case("directory_counts._RECORD", lambda _: (LAST,), 10),
     Case("activities.rollup._POSITION", lambda _: (), 10),
     Case("activities.rollup._LAST_OF_BATCH", lambda _: (LAST - 1, LAST, 100), 10),
     Case("activities.rollup.ActivityRollup.roll_up 2", lambda _: (LAST,), 10),
@@ -540,6 +598,7 @@ _PART: Final = "occurs only inside other statements, which have cases"
 _COMMAND: Final = "the command that erases a person reads the organization's whole log, once"
 _RETENTION: Final = "retention reads the oldest rows of all organizations, in the background"
 _BATCH: Final = "the roll-up reads a batch of entries of all organizations, in the background"
+_FIRST_COUNT: Final = "the first count reads all users and groups, once, in the background"
 _SNAPSHOT: Final = "a snapshot reads all rows of an organization, page by page"
 _NO_ROWS: Final = "reads no table"
 
@@ -561,6 +620,13 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "activities.refusals._TRIM_OLD": _RETENTION,
     "activities.refusals._TRIM_EXCESS": _RETENTION,
     "activities.refusals.RefusalStore.delete_expired": _NO_ROWS,
+    "directory_counts._DIFFERENCES": _PART,
+    "directory_counts._DELETED_ACTIVE": _PART,
+    "directory_counts._ADD": _BATCH,
+    "directory_counts._COUNT_ALL": _FIRST_COUNT,
+    "directory_counts._count_all": _FIRST_COUNT,
+    "directory_counts.DirectoryCountStore.roll_up": _NO_ROWS,
+    "listing.name_index._MERGE": _NO_ROWS,
     "changes._MEMBERS": _SNAPSHOT,
     "change_partitions._LOCK_TIMEOUT": _NO_ROWS,
     "change_partitions._DELETE_UNTIMED": _RETENTION,

@@ -96,7 +96,13 @@ SELECT organization_id, minutes, now() - minutes * n * interval '1 minute', now(
        1, 1
   FROM organization, unnest(ARRAY[1, 60]) AS minutes,
        generate_series(1, CASE organization WHEN 0 THEN 700 ELSE 10 END) AS n;
-UPDATE change_feed SET rolled_up = (SELECT max(number) FROM refusals); -- added last
+UPDATE change_feed
+   SET rolled_up = last, counted = last
+  FROM (SELECT max(number) AS last FROM refusals) AS refusal; -- added last
+INSERT INTO directory_counts (organization_id, users, active_users, groups)
+SELECT organization_id, size, size, groups FROM organization;
+INSERT INTO deleted_active_users (organization_id, number)
+SELECT organization_id, number FROM person WHERE tenth; -- counted, as in a batch before its end
 
 INSERT INTO sessions (organization_id, secret_digest, user_id, create_time, expire_time, end_time)
 SELECT organization_id, sha256(uuid_send(id)), id, time, now() + interval '1 h',

@@ -16,6 +16,8 @@ from usersvc.rpc.changes import STREAM_SECONDS
 from usersvc.settings import Settings
 from usersvc.wiring import serve
 
+NO_ROLLUP_SECONDS = 3_600.0
+"""Tests add up new rows themselves."""
 _SERVER = ServerSettings(Address("127.0.0.1", 0), shutdown_delay_seconds=0.0)
 
 
@@ -45,6 +47,7 @@ async def open_port(
             clock,
             stream_seconds=stream_seconds,
             write_seconds=write_seconds,
+            rollup_seconds=NO_ROLLUP_SECONDS,
         )
     )
     await asyncio.wait([task, listening], return_when=asyncio.FIRST_COMPLETED)

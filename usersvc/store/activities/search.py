@@ -4,7 +4,6 @@ A text of three or more characters matches any part of a name. A shorter text, o
 trigram index cannot find, matches only the beginning.
 """
 
-import re
 from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Final
@@ -23,18 +22,12 @@ from usersvc.store.activities.page_sql import (
 )
 from usersvc.store.activities.rows import CHANGES, REFUSALS
 from usersvc.store.listing.filter_sql import PREFIX_END, Where
+from usersvc.store.listing.trigrams import MIN_SUBSTRING, has_trigram
 
 RECENT_ENTRIES: Final = 1_000
 """The number of newest entries that a search reads first, before it looks up names."""
 MAX_RESOURCES: Final = 2_000
 """Up to this many matching users and groups, a search reads their entries; else the whole log."""
-
-# The index cannot find a text without a trigram. pg_trgm splits a name into words of letters and
-# digits, and adds two spaces before a word and one after it. A text may begin or end inside a word,
-# so no spaces are added at its ends. The SQL function `searchable` replaces each character that is
-# not ASCII by a word of three digits.
-_HAS_TRIGRAM: Final = re.compile(r"[^\x00-\x7f]|[a-z0-9]{3}|[^a-z0-9][a-z0-9]|[a-z0-9]{2}[^a-z0-9]")
-_MIN_SUBSTRING: Final = 3
 
 
 @dataclass(frozen=True, slots=True)
@@ -168,9 +161,7 @@ def scan_statement(where: Where, query: Query) -> str:
 
 
 def _name_match(where: Where, query: Query) -> _NameMatch:
-    is_substring = (
-        len(query.text) >= _MIN_SUBSTRING and _HAS_TRIGRAM.search(fold(query.text)) is not None
-    )
+    is_substring = len(query.text) >= MIN_SUBSTRING and has_trigram(fold(query.text))
     return _NameMatch(where, query.text, where.argument(query.text), is_substring)
 
 

@@ -39,6 +39,8 @@ class Field:
     """Whether that index is on `text_hash`, because the text may be too long for a plain index."""
     in_order: bool = False
     """Whether an index returns all resources in the order of the field."""
+    in_names: bool = False
+    """Whether the text is among the names that `Resource.names` indexes."""
     false_if_unassigned: bool = False
     """Whether comparisons treat an unassigned boolean as false."""
 
@@ -112,6 +114,8 @@ class Resource:
     id: str
     columns: str
     scope: Scope
+    names: str = ""
+    """The expression of all names as one text, which a trigram index serves; empty if none does."""
 
     def order_field(self, name: str) -> Field | None:
         """The field to sort by; None if the name is unknown.

@@ -1,5 +1,7 @@
 """The statements of lists. Only this module, keys and filter_sql compose SQL text at run time."""
 
+from uuid import UUID
+
 from chassis.errors import Refusal
 from usersvc.domain.errors import UNKNOWN_FIELD
 from usersvc.domain.filters import Filter, Order, Position, Query, merge_equal
@@ -8,13 +10,19 @@ from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.keys import source
 
 
-def page_statement(where: Where, query: Query, resource: Resource) -> str:
-    """The statement for a page. It reads one extra row, which shows that there is another page."""
+def page_statement(where: Where, query: Query, resource: Resource, end: UUID | None = None) -> str:
+    """The statement for a page. It reads one extra row, which shows that there is another page.
+
+    The page of an order by id ends before the id `end`, if given.
+    """
     filter_ = merge_equal(query.filter) if query.filter else None
     rows = source(where, filter_, resource)
     conditions = _conditions(where, filter_, resource)
     if query.after is not None:
         conditions += f" AND {_after(where, query.order, query.after, resource)}"
+    if end is not None:
+        side = ">" if query.order.descending else "<"
+        conditions += f" AND {resource.id} {side} {where.argument(end)}"
     return f"""
         SELECT {resource.columns}, {order_field(query.order, resource).compared} AS order_key
           FROM {rows}

@@ -21,16 +21,24 @@ _FIELDS: Final[Mapping[str, Field]] = MappingProxyType(
         "create_time": Field("create_time", Kind.TIME, nullable=False),
         "update_time": Field("update_time", Kind.TIME, nullable=False),
         "user_name": Field(
-            "user_name", Kind.TEXT, nullable=False, prefix_index=True, is_key=True, in_order=True
+            "user_name",
+            Kind.TEXT,
+            nullable=False,
+            prefix_index=True,
+            is_key=True,
+            in_order=True,
+            in_names=True,
         ),
         "active": Field("active", Kind.BOOLEAN, false_if_unassigned=True),
         "external_id": Field("external_id", Kind.EXACT_TEXT, is_key=True),
-        "display_name": Field("display_name", Kind.TEXT, is_key=True),
+        "display_name": Field("display_name", Kind.TEXT, is_key=True, in_names=True),
         **columns("", Kind.EXACT_TEXT, "profile_url"),
         **columns("", Kind.TEXT, "nick_name", "title", "user_type"),
         **columns("", Kind.TEXT, "preferred_language", "locale", "timezone"),
         "name.formatted": Field("name_formatted", Kind.TEXT),
-        **columns("name.", Kind.TEXT, "family_name", "given_name", "middle_name"),
+        "name.family_name": Field("family_name", Kind.TEXT, in_names=True),
+        "name.given_name": Field("given_name", Kind.TEXT, in_names=True),
+        **columns("name.", Kind.TEXT, "middle_name"),
         **columns("name.", Kind.TEXT, "honorific_prefix", "honorific_suffix"),
         "enterprise.employee_number": Field(
             "employee_number", Kind.TEXT, is_key=True, has_hash_index=True
@@ -101,5 +109,9 @@ _COMPOSITE: Final[Mapping[str, tuple[str, ...]]] = MappingProxyType(
 )
 
 USERS: Final = Resource(
-    "users", "user_id", user_rows.COLUMNS, Scope(_FIELDS, _REPEATED, _COMPOSITE)
+    "users",
+    "user_id",
+    user_rows.COLUMNS,
+    Scope(_FIELDS, _REPEATED, _COMPOSITE),
+    names="user_names(user_name, display_name, given_name, family_name)",
 )
