@@ -67,6 +67,8 @@ async def fill(stack: Stack, sizes: Sizes, log: Callable[[str], None]) -> Organi
         async with asyncio.TaskGroup() as both:
             both.create_task(_fill_people(stack, sizes, organizations, step))
             both.create_task(_fill_log(stack, sizes, organizations, step))
+        async with connected(superuser_url(stack, "users")) as db:
+            await rollup_sql.count_again(db)
         for database in ("users", "keys"):
             async with connected(superuser_url(stack, database)) as db:
                 await db.execute("VACUUM (ANALYZE)")

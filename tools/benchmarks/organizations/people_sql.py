@@ -20,6 +20,7 @@ TRIGGERS = (
     "users_index_email_delete",
     "users_end_sessions",
     "users_delete_logged_names",
+    "users_record_deleted_active",
 )
 """The triggers whose rows are inserted here, or that insert none."""
 

@@ -36,6 +36,11 @@ async def fill_names(db: asyncpg.Connection, ids: Sequence[UUID]) -> None:
     await db.execute(_NAMES, ids)
 
 
+async def count_again(db: asyncpg.Connection) -> None:
+    """Let the background task count all users and groups, whose creation is not in the log."""
+    await db.execute("UPDATE change_feed SET counted = NULL")
+
+
 _SKIP: Final = """
     UPDATE change_feed
        SET rolled_up = greatest(rolled_up, change_number_at(now())),

@@ -14,6 +14,12 @@ import asyncpg
 
 from tools.benchmarks.organizations import topics
 from tools.benchmarks.organizations.filling import superuser_url
+from tools.benchmarks.organizations.people import (
+    LARGE,
+    family_name_sql,
+    given_name_sql,
+    user_name_sql,
+)
 from tools.benchmarks.organizations.results import Reading, Result
 from tools.benchmarks.organizations.tenant import Tenants
 
@@ -65,11 +71,14 @@ async def _updates(db: asyncpg.Connection, organization_id: UUID, add: Add) -> N
 
 
 async def _searches(db: asyncpg.Connection, organization_id: UUID, add: Add) -> None:
-    """What a new name costs when the roll-up of the log adds it. Requests write no such index."""
+    """What a new name costs: when the roll-up of the log adds it, and when a user is created."""
     for what, definitions in (("with trigrams", ()), ("without", (_NO_TRIGRAMS,))):
         microseconds, wal = await _cost(db, _NAMES, (organization_id, ROWS), definitions)
         reading = f"new name in the log, {what}"
         add(Reading(topics.SEARCH_INDEX, reading, microseconds, "µs", note=wal))
+    for what, definitions in (("with trigrams of names", ()), ("without", (_NO_USER_TRIGRAMS,))):
+        microseconds, wal = await _cost(db, _NEW_USERS, (organization_id, ROWS), definitions)
+        add(Reading(topics.SEARCH_INDEX, f"new user, {what}", microseconds, "µs", note=wal))
 
 
 async def _cost(
@@ -123,6 +132,18 @@ _NAMES: Final = """
     INSERT INTO logged_names (organization_id, resource_id, name, last_number)
     SELECT $1, gen_random_uuid(), substr(md5(n::text), 1, 12) || '@bench.test', n
       FROM generate_series(1, $2::integer) AS n
+"""
+
+_NO_USER_TRIGRAMS: Final = "DROP INDEX users_names_idx"
+
+# Further people of the large organization, with names as the others have.
+_NEW_USERS: Final = f"""
+    INSERT INTO users (organization_id, create_time, update_time, user_name, display_name,
+                       given_name, family_name)
+    SELECT $1, now(), now(), {user_name_sql(str(LARGE), "n")}, given || ' ' || family, given, family
+      FROM generate_series(50000000, 49999999 + $2::integer) AS n
+     CROSS JOIN LATERAL
+           (SELECT {given_name_sql("n")} AS given, {family_name_sql("n")} AS family) AS name
 """
 
 # Half of the people: $3 is 0 or 1.
