@@ -10,6 +10,7 @@ TASK_FACTORIES = {"create_task", "ensure_future", "TaskGroup"}
 ALLOWED = {
     "chassis/concurrency/supervisor.py": "Task.__init__: creates the supervised tasks",
     "chassis/batching/loader.py": "runs one statement, for the calls that wait for it",
+    "chassis/batching/writer.py": "runs one transaction, for the calls that wait for it",
     "chassis/database/commit_monitor.py": "polls while commits are stalled, until the pool closes",
     "chassis/concurrency/waiting.py": "work_until_event: waits for the first of two",
     "chassis/database/pool.py": "returns one connection to the pool after an error",

@@ -97,6 +97,11 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
                 ('{ACME}', sha256('list'), '{KEY}', 101, '0:0:x', 201, '0:0:y', 201, 900, now());
         """,
         26: "UPDATE changes SET client = 'Okta'; UPDATE refusals SET client = 'Okta'",
+        27: f"""
+            INSERT INTO directory_counts VALUES ('{ACME}', 2, 1, 2);
+            INSERT INTO deleted_active_users VALUES ('{ACME}', next_change());
+            UPDATE change_feed SET counted = 1;
+        """,
     },
     "keysvc": {
         1: f"""
