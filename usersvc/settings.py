@@ -20,6 +20,8 @@ class Settings:
     log_level: str
     listen_url: str = field(default="", repr=False)
     """The database URL for LISTEN. Needed if `database_url` is a pooler in transaction mode."""
+    reads_across_organizations: bool = True
+    """Whether concurrent reads of different organizations share statements."""
 
 
 def read(variables: Mapping[str, str]) -> Settings:
@@ -31,6 +33,7 @@ def read(variables: Mapping[str, str]) -> Settings:
         region=environment.choice("REGION", REGIONS),
         log_level=environment.choice("LOG_LEVEL", LOG_LEVELS, "info"),
         listen_url=environment.optional_database("DATABASE_LISTEN_URL"),
+        reads_across_organizations=environment.switch("READS_ACROSS_ORGANIZATIONS", default=True),
     )
     environment.check()
     return settings

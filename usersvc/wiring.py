@@ -111,7 +111,12 @@ async def serve(
         verification = Verification(
             Owner(NAME, settings.region), migrations.read(MIGRATIONS), database, feed_database, log
         )
-        stores = Stores.on(database, feed_database, notifier)
+        stores = Stores.on(
+            database,
+            feed_database,
+            notifier,
+            reads_across_organizations=settings.reads_across_organizations,
+        )
         feed = ChangeFeed(stores.changes, Listener(feed_database), notifier, clock, log)
         schemas = NotificationFeed(feed_database, SCHEMA_CHANNEL, SCHEMA_HEARTBEAT_SECONDS, log)
         server = Server(
@@ -177,12 +182,24 @@ class Stores:
     walks: WalkStore
 
     @classmethod
-    def on(cls, database: Database, feed_database: Database, notifier: Notifier) -> "Stores":
+    def on(
+        cls,
+        database: Database,
+        feed_database: Database,
+        notifier: Notifier,
+        *,
+        reads_across_organizations: bool,
+    ) -> "Stores":
         """Create the stores on a database. The change feed has its own connections."""
         lists = Lists(database)
         activity_slots = slots(database)
         return cls(
-            users=UserStore(database, lists, notifier),
+            users=UserStore(
+                database,
+                lists,
+                notifier,
+                reads_across_organizations=reads_across_organizations,
+            ),
             groups=GroupStore(database, lists, notifier),
             schemas=SchemaStore(database),
             sessions=SessionStore(database, notifier),

@@ -14,3 +14,7 @@ RELEASE_LINGER_SECONDS: Final = 0.05
 """How long a free slot of a semaphore lingers while too few slots for a batch are free."""
 LOG_LINGER_SECONDS: Final = 0.01
 """The shortest time between two writes of log lines. SIGKILL loses the lines of this period."""
+OWN_LOAD_KEYS: Final = 8
+"""A partition that loads this many keys at once has its own statement, which delays no other."""
+SHARED_LOAD_KEYS: Final = 32
+"""The most keys of one statement that several partitions share."""

@@ -1,15 +1,13 @@
 """The table of users. Each statement is limited to one organization."""
 
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
-from dataclasses import replace
 from datetime import datetime
 from typing import Final, NamedTuple, TypeAlias
 from uuid import UUID
 
 import asyncpg
 
-from chassis.batching.loader import BatchLoader
 from chassis.batching.writer import BatchWriter
 from chassis.concurrency.notifier import Notifier
 from chassis.database import arguments as sql
@@ -25,19 +23,18 @@ from usersvc.domain.filters import Filter, Page, Query
 from usersvc.domain.idempotency import CreateRequest
 from usersvc.domain.lookups import Match, UserKey, key_in_query
 from usersvc.domain.schemas import Schema
-from usersvc.domain.users import GroupList, GroupView, Profile, User
-from usersvc.store import idempotency, identities, lookups, memberships
+from usersvc.domain.users import GroupView, Profile, User
+from usersvc.store import idempotency, identities
 from usersvc.store import schemas as schema_store
 from usersvc.store.id_lookups import look_up
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.lists import Lists
 from usersvc.store.rows import user as user_rows
-from usersvc.store.rows.user import COLUMNS, PROFILE_COLUMNS, ProfileRow
+from usersvc.store.rows.user import PROFILE_COLUMNS, ProfileRow
+from usersvc.store.shared_reads import SELECT_ONE, SharedReads
 
 DecideProfile: TypeAlias = Callable[[User, Sequence[Schema]], Profile]
 """Returns the new profile of a user, given the user and the schemas of the user's extensions."""
-GroupScope: TypeAlias = tuple[UUID, GroupView]
-"""An organization, and the groups to read with its users."""
 
 CONSTRAINTS: Final[Constraints] = {
     "users_user_name_key": lambda user_name: Refusal(USER_NAME_TAKEN, user_name),
@@ -77,14 +74,18 @@ class UserStore:
     the commit.
     """
 
-    def __init__(self, database: Database, lists: Lists, notifier: Notifier) -> None:
+    def __init__(
+        self,
+        database: Database,
+        lists: Lists,
+        notifier: Notifier,
+        *,
+        reads_across_organizations: bool = True,
+    ) -> None:
         self._database = database
         self._lists = lists
         self._notifier = notifier
-        self._users = BatchLoader(self._one, self._many)
-        self._groups = BatchLoader(self._groups_of_one, self._groups_of)
-        self._by_key = BatchLoader(self._match, self._matches)
-        self._with_groups = BatchLoader(self._one_with_groups, self._many_with_groups)
+        self._reads = SharedReads(database, across_organizations=reads_across_organizations)
         self._inserts = BatchWriter(
             self._insert_one,
             self._insert_many,
@@ -131,90 +132,21 @@ class UserStore:
 
     async def by_ids(self, organization_id: UUID, user_ids: Sequence[UUID]) -> Sequence[User]:
         """Read the users that exist among `user_ids`, in any order."""
-        async with self._database.connection() as db:
-            return await lookups.by_ids(db, organization_id, user_ids)
+        return await self._reads.by_ids(organization_id, user_ids)
 
     async def by_keys(self, organization_id: UUID, keys: Sequence[UserKey]) -> Sequence[Match]:
         """Find the users that match each key."""
-        async with self._database.connection() as db:
-            return await lookups.by_keys(db, organization_id, keys)
+        return await self._reads.by_keys(organization_id, keys)
 
     async def get(
         self, organization_id: UUID, user_id: UUID, groups: GroupView | None = None
     ) -> User:
         """Read a user, with `groups` if given. Refuses USER_NOT_FOUND."""
-        if groups is None:
-            user = await self._users.get(organization_id, user_id)
-        else:
-            user = await self._with_groups.get((organization_id, groups), user_id)
-        if user is None:
-            raise Refusal(USER_NOT_FOUND, user_id)
-        return user
-
-    async def _one(self, organization_id: UUID, user_id: UUID) -> User | None:
-        async with self._database.connection() as db:
-            row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
-        return user_rows.user(row) if row else None
-
-    async def _many(
-        self, organization_id: UUID, user_ids: Sequence[UUID]
-    ) -> Mapping[UUID, User | None]:
-        async with self._database.connection() as db:
-            found = await lookups.by_ids(db, organization_id, user_ids)
-        return dict.fromkeys(user_ids) | {user.user_id: user for user in found}
-
-    async def _match(self, organization_id: UUID, key: UserKey) -> Match:
-        (match,) = await self.by_keys(organization_id, [key])
-        return match
-
-    async def _matches(
-        self, organization_id: UUID, keys: Sequence[UserKey]
-    ) -> Mapping[UserKey, Match]:
-        return {match.key: match for match in await self.by_keys(organization_id, keys)}
-
-    async def _one_with_groups(self, scope: GroupScope, user_id: UUID) -> User | None:
-        organization_id, view = scope
-        async with self._database.connection() as db:
-            row = await db.fetchrow(_SELECT_ONE_AND_WHETHER_IN_GROUPS, organization_id, user_id)
-        if row is None:
-            return None
-        user = user_rows.user(row)
-        if row["in_groups"]:
-            (user,) = await self.with_groups([user], view)
-        return user
-
-    async def _many_with_groups(
-        self, scope: GroupScope, user_ids: Sequence[UUID]
-    ) -> Mapping[UUID, User | None]:
-        organization_id, view = scope
-        async with self._database.connection() as db:
-            rows = await db.fetch(_SELECT_SOME_AND_WHETHER_IN_GROUPS, organization_id, user_ids)
-        found = {row["user_id"]: user_rows.user(row) for row in rows}
-        members = [found[row["user_id"]] for row in rows if row["in_groups"]]
-        found |= {user.user_id: user for user in await self.with_groups(members, view)}
-        return dict.fromkeys(user_ids) | found
+        return await self._reads.get(organization_id, user_id, groups)
 
     async def with_groups(self, users: Sequence[User], view: GroupView) -> Sequence[User]:
-        """Users of one organization with the groups they are in, read by one statement."""
-        if not users:
-            return users
-        scope = (users[0].organization_id, view)
-        if len(users) == 1:
-            groups = await self._groups.get(scope, users[0].user_id)
-            return [replace(users[0], groups=groups)]
-        found = await self._groups_of(scope, [user.user_id for user in users])
-        return [replace(user, groups=found[user.user_id]) for user in users]
-
-    async def _groups_of_one(self, scope: GroupScope, user_id: UUID) -> GroupList:
-        return (await self._groups_of(scope, [user_id]))[user_id]
-
-    async def _groups_of(
-        self, scope: GroupScope, user_ids: Sequence[UUID]
-    ) -> Mapping[UUID, GroupList]:
-        organization_id, view = scope
-        async with self._database.connection() as db:
-            found = await memberships.by_users(db, organization_id, user_ids, view)
-        return {user_id: found.get(user_id, GroupList()) for user_id in user_ids}
+        """Users of one organization with the groups they are in."""
+        return await self._reads.with_groups(users, view)
 
     async def write(
         self,
@@ -305,7 +237,7 @@ class UserStore:
         """Read a page of the users that satisfy a filter. Refuses as `Lists.page` does."""
         key = key_in_query(query)
         if key is not None:
-            match = await self._by_key.get(query.organization_id, key)
+            match = await self._reads.match(query.organization_id, key)
             if len(match.users) <= 1:
                 return Page(list(match.users), None)
         return await self._lists.page(query, users, user_rows.user)
@@ -330,7 +262,7 @@ class UserStore:
 
 
 async def _get(db: asyncpg.Connection, organization_id: UUID, user_id: UUID) -> User:
-    row = await db.fetchrow(_SELECT_ONE, organization_id, user_id)
+    row = await db.fetchrow(SELECT_ONE, organization_id, user_id)
     if row is None:
         raise Refusal(USER_NOT_FOUND, user_id)
     return user_rows.user(row)
@@ -476,20 +408,8 @@ async def _erase_refusals(db: asyncpg.Connection, organization_id: UUID, user_id
 
 # --- statements -------------------------------------------------------------------------
 
-_SELECT_ONE: Final = f"SELECT {COLUMNS} FROM users WHERE organization_id = $1 AND user_id = $2"  # noqa: S608
-
-_AND_WHETHER_IN_GROUPS: Final = f"""
-    {COLUMNS},
-    EXISTS (SELECT FROM group_users AS member
-             WHERE member.organization_id = $1 AND member.user_id = users.user_id) AS in_groups
-"""
-_SELECT_ONE_AND_WHETHER_IN_GROUPS: Final = f"""
-    SELECT {_AND_WHETHER_IN_GROUPS} FROM users WHERE organization_id = $1 AND user_id = $2
-"""  # noqa: S608
-_SELECT_SOME_AND_WHETHER_IN_GROUPS: Final = look_up(_AND_WHETHER_IN_GROUPS, "users", "user_id")
-
 # This lock does not block transactions that add the user to a group.
-_SELECT_LOCKED: Final = f"{_SELECT_ONE} FOR NO KEY UPDATE"
+_SELECT_LOCKED: Final = f"{SELECT_ONE} FOR NO KEY UPDATE"
 
 _LOCK_TO_DELETE: Final = """
     SELECT version, user_name, external_id,

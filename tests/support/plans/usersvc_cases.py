@@ -47,6 +47,26 @@ def some_users(count: int) -> Callable[[Organization], Arguments]:
     return lambda o: (o.id, o.user_ids(count))
 
 
+def across(users: int) -> Callable[[Organization], Arguments]:
+    """Users of the organization and of small ones in turn, as two arrays."""
+
+    def arguments(o: Organization) -> Arguments:
+        owners = [Organization(n, 30, 10) if n % 2 else o for n in range(1, users + 1)]
+        return [each.id for each in owners], [each.user_id(9) for each in owners]
+
+    return arguments
+
+
+def keys_across(key: Callable[[Organization], str]) -> Callable[[Organization], Arguments]:
+    """A key in the organization and in each of 31 small ones."""
+
+    def arguments(o: Organization) -> Arguments:
+        owners = [o, *(Organization(n, 30, 10) for n in range(1, 32))]
+        return [each.id for each in owners], [key(each) for each in owners], 11
+
+    return arguments
+
+
 def group(number: int, *more: object) -> Callable[[Organization], Arguments]:
     return lambda o: (o.id, o.group_id(number), *more)
 
@@ -95,9 +115,11 @@ def groups_of_12(max_groups: int, *, truncated: bool = False) -> Callable[..., A
 
 
 USER_CASES: Final = (
-    Case("users._SELECT_ONE", user(9), 10),
-    Case("users._SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 20),
-    Case("users._SELECT_SOME_AND_WHETHER_IN_GROUPS", some_users(3), 35),
+    Case("shared_reads.SELECT_ONE", user(9), 10),
+    Case("shared_reads.SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 20),
+    Case("shared_reads._SELECT_SOME_AND_WHETHER_IN_GROUPS", some_users(3), 35),
+    Case("shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(2), 25),
+    Case("shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(32), 320, "32 users"),
     Case("users._SELECT_LOCKED", user(9), 10),
     Case("users._LOCK_TO_DELETE", user(9), 10),
     Case("users._ERASE_LOG", user(9), 55),
@@ -121,6 +143,18 @@ USER_CASES: Final = (
         "lookups.BY_KEYS[EXTERNAL_ID]",
         lambda o: (o.id, [f"external-{n}" for n in range(1, 1001)], 11),
         4_600,
+    ),
+    Case("lookups.BY_IDS_ACROSS", across(2), 15),
+    Case("lookups.BY_IDS_ACROSS", across(32), 160, "32 ids"),
+    Case("lookups.BY_KEYS_ACROSS[USER_NAME]", keys_across(lambda o: o.user_name(9)), 160),
+    Case("lookups.BY_KEYS_ACROSS[EXTERNAL_ID]", keys_across(lambda _: "external-9"), 160),
+    Case("memberships._BY_USERS_ACROSS", lambda o: (*across(2)(o), 50, False), 60),
+    Case("memberships._BY_USERS_ACROSS", lambda o: (*across(32)(o), 50, False), 900, "32 users"),
+    Case(
+        "memberships._BY_USERS_ACROSS",
+        lambda o: ([o.id], [o.user_id(12)], 5, False),
+        25,
+        "more groups than the limit",
     ),
     Case("memberships._BY_USERS", groups_of(1), 40),
     Case("memberships._BY_USERS", groups_of(100), 1_800, "100 users"),
@@ -652,12 +686,14 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "groups._MEMBER_CHANGES": _PART,
     "groups._update": _PART,
     "id_lookups.look_up": _PART,
+    "id_lookups.look_up_across": _PART,
     "identities._DELETE_EXPIRED": _RETENTION,
     "listing.keys._ids": _PART,
     "listing.keys._ids 2": _PART,
     "listing.keys._ids 3": _PART,
     "listing.user_fields._WITH_ADDRESS": _PART,
-    "memberships._GROUPS_OF_USER": _PART,
+    "memberships._by_users": _PART,
+    "memberships._by_users 2": _PART,
     "listing.lists.Lists._custom_plans": _NO_ROWS,
     "lookups._by_keys": _PART,
     "schemas._announce_change": _NO_ROWS,

@@ -10,6 +10,7 @@ from tools.benchmarks.work import Work
 from usersvc.domain import changes
 from usersvc.domain.filters import Comparison, Operator, Query
 from usersvc.domain.users import Name, Profile, TypedValue
+from usersvc.store import shared_reads
 from usersvc.store import users as user_store
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.filter_sql import Where
@@ -38,7 +39,7 @@ def get(organization_id: UUID, work: Work) -> Statement:
         return organization_id, UUID(work.random.choice(work.people)[0])
 
     return Statement(
-        user_store._SELECT_ONE_AND_WHETHER_IN_GROUPS,
+        shared_reads.SELECT_ONE_AND_WHETHER_IN_GROUPS,
         arguments,
         lambda arguments, row: row is not None and row["user_id"] == arguments[1],
     )
