@@ -12,6 +12,7 @@ from chassis.config.settings import Address, CertificateFiles, Environment
 from gateway.api.resource_types import MAX_BYTES
 from gateway.http.connections import ADDRESS_DIVISOR, MAX_CONNECTIONS
 from gateway.limits.rate_limiter import Rate
+from gateway.outbound.settings import MailServer, OutboundSettings
 from gateway.web.page_limits import PageLimits
 
 TENANT_URLS: Final = (
@@ -26,6 +27,7 @@ UNKNOWN_KEYS: Final = 30
 SCHEMA_CACHE_MIB: Final = MAX_BYTES // (1024 * 1024)
 PAGES: Final = PageLimits(organization=Rate(20, 200), address=Rate(50, 500), max_concurrent=16)
 """An open page of the log requests new entries every 4 seconds."""
+OUTBOUND: Final = OutboundSettings()
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,6 +68,7 @@ class Settings:
     pages: PageLimits = PAGES
     schema_cache_mib: int = SCHEMA_CACHE_MIB
     """The memory for cached custom schemas, in MiB."""
+    outbound: OutboundSettings = OUTBOUND
 
     @property
     def tenant_url(self) -> str:
@@ -133,9 +136,23 @@ def read(variables: Mapping[str, str]) -> Settings:
             environment.integer("MAX_PAGES", PAGES.max_concurrent, 2, 10_000),
         ),
         schema_cache_mib=environment.integer("SCHEMA_CACHE_MIB", SCHEMA_CACHE_MIB, 1, 10_000),
+        outbound=_outbound(environment, exposed=exposed),
     )
     environment.check()
     return settings
+
+
+def _outbound(environment: Environment, *, exposed: bool) -> OutboundSettings:
+    authority = environment.files("OUTBOUND_AUTHORITY")
+    mail_server = environment.optional_address("SMTP_SERVER")
+    tls = environment.choice("SMTP_TLS", ("starttls", "implicit"), "starttls")
+    return OutboundSettings(
+        nameservers=environment.addresses("OUTBOUND_NAMESERVERS"),
+        proxy=environment.optional_address("OUTBOUND_PROXY"),
+        authority=authority[0] if authority else None,
+        allow_loopback=environment.development_switch("OUTBOUND_LOOPBACK", exposed=exposed),
+        mail_server=MailServer(mail_server, tls == "implicit") if mail_server else None,
+    )
 
 
 def _rate(environment: Environment, name: str, default: Rate) -> Rate:

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Mapping
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
+from urllib.parse import urlsplit
 
 import grpc
 from aiohttp import web
@@ -59,6 +60,7 @@ from gateway.limits.rate_limiter import RateLimiter
 from gateway.limits.rejections import RejectionStats, no_slot
 from gateway.openapi.document import document
 from gateway.openapi.page import page
+from gateway.outbound.clients import outbound_clients
 from gateway.portal.routes import portal, portal_routes
 from gateway.provisioning_log.writer import RefusalLog
 from gateway.settings import Settings, settings_digest
@@ -90,10 +92,14 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         channels, metrics = Channels(users, keys, traces), Metrics()
         guards = Guards(settings, channels, logger)
         exit_stack.callback(guards.worker.close)
+        outbound = await exit_stack.enter_async_context(
+            outbound_clients(settings.outbound, urlsplit(settings.public_url).hostname or "")
+        )
         peers = _peers(settings, channels, logger, metrics)
         assembly = Assembly(settings, channels, guards, exit_stack, logger)
         app = assembly.application(metrics, peers)
         tasks.observe(metrics)
+        outbound.observe(metrics)
         exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(app, logger, guards.connections, heads=guards.heads, tasks=tasks)
         await peers.attempt(certificates)

@@ -3,6 +3,7 @@
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Final
 
@@ -112,7 +113,9 @@ class Environment:
 
     def address(self, name: str, default: str) -> Address:
         """`host:port`, with an IPv6 host in brackets."""
-        value = self.text(name, default)
+        return self._address(name, self.text(name, default))
+
+    def _address(self, name: str, value: str) -> Address:
         host, _, port = value.rpartition(":")
         if not _is_host(host) or not port.isdecimal() or int(port) > 65535:
             self._problem(name, f"is {redact(value)}, not host:port")
@@ -123,9 +126,24 @@ class Environment:
         """`host:port`, or None if the variable is not set."""
         return self.address(name, "") if self._variables.get(self._prefix + name) else None
 
+    def addresses(self, name: str) -> tuple[Address, ...]:
+        """`address:port,address:port` with numeric addresses, or none if it is not set."""
+        values = [each.strip() for each in self._variables.get(self._prefix + name, "").split(",")]
+        found = tuple(self._address(name, each) for each in values if each)
+        if not all(_is_numeric(each.host) for each in found if each.host):
+            self._problem(name, "has a host name in place of an address")
+        return found
+
     def switch(self, name: str, default: bool) -> bool:
         """`on` or `off`."""
         return self.choice(name, ("on", "off"), "on" if default else "off") == "on"
+
+    def development_switch(self, name: str, *, exposed: bool) -> bool:
+        """`off`, or `on` if no other machine can reach the process (`exposed`)."""
+        value = self.switch(name, default=False)
+        if value and exposed:
+            self._problem(name, "is for development, but other machines can reach this process")
+        return value
 
     def certificate_files(self) -> CertificateFiles | None:
         """`TLS_CERTIFICATE`, `TLS_KEY` and `TLS_AUTHORITY`: all of them, or None."""
@@ -217,6 +235,14 @@ class Environment:
 
     def _problem(self, name: str, problem: str) -> None:
         self._problems.append(f"{self._prefix}{name} {problem}")
+
+
+def _is_numeric(host: str) -> bool:
+    try:
+        ip_address(host)
+    except ValueError:
+        return False
+    return True
 
 
 def _is_host(text: str) -> bool:

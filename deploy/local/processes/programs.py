@@ -52,6 +52,8 @@ class Programs:
                 "GATEWAY_PAGE_BURST": "100000",
                 "GATEWAY_SIGN_IN_RATE": "100000",
                 "GATEWAY_SIGN_IN_BURST": "100000",
+                # Receivers and issuers that a developer runs on this machine.
+                "GATEWAY_OUTBOUND_LOOPBACK": "on",
                 "GATEWAY_SAML_KEY": str(self.paths.saml_key),
                 "GATEWAY_SAML_CERTIFICATE": str(self.paths.saml_certificate),
                 # Stored, so that cursors survive a restart.
