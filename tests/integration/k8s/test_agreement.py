@@ -22,6 +22,8 @@ from gateway.http import server as http_server
 from gateway.http.body import MAX_BODY_BYTES
 from gateway.http.connections import ClientTimeouts
 from gateway.openapi.page import PATH as OPENAPI
+from gateway.outbound.address_rule import IPV4_REFUSED, IPV6_PUBLIC
+from gateway.outbound.settings import HTTPS_PORT
 from gateway.portal.routes import all_routes
 from gateway.scim.responses import ERROR_URN
 from gateway.web.assets import PATH as ASSETS
@@ -249,6 +251,28 @@ def test_process_has_certificate_of_regional_authority(overlay, namespace, name)
     assert issuer["ca"]["secretName"] == authority["secretName"]
     assert certificate["renewBefore"] == "720h"
     assert certificate["duration"] == "2160h"
+
+
+@each_region
+def test_egress_policy_permits_exactly_what_outgoing_traffic_needs(overlay, namespace):
+    """Public addresses, HTTPS, and the port of the mail server; gateway/outbound refuses others."""
+    workload = find(overlay, "Deployment", "gateway", namespace)
+    settings = gateway.settings.read(environment(workload, overlay, namespace))
+    policy = find(overlay, "NetworkPolicy", "gateway", namespace)["spec"]
+    https, mail = (rule for rule in policy["egress"] if "ipBlock" in rule["to"][0])
+    (ipv4, ipv6) = (each["ipBlock"] for each in https["to"])
+
+    assert https["ports"] == [{"protocol": "TCP", "port": HTTPS_PORT}]
+    assert settings.outbound.mail_server is not None
+    assert mail["ports"] == [
+        {"protocol": "TCP", "port": settings.outbound.mail_server.address.port}
+    ]
+    assert mail["to"] == https["to"]
+    assert ipv4["cidr"] == "0.0.0.0/0"
+    refused = {str(network) for network in IPV4_REFUSED if network.prefixlen < 24}
+    assert set(ipv4["except"]) == refused
+    assert ipv6["cidr"] == str(IPV6_PUBLIC)
+    assert not settings.outbound.allow_loopback
 
 
 @each_region

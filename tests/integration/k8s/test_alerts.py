@@ -53,6 +53,11 @@ SERIES = {
         'shared_settings_info{pod="one",cursor_secret="a"}': "1x90",
         'shared_settings_info{pod="two",cursor_secret="b"}': "1x90",
     },
+    "OutgoingRequestsFail": {
+        'http_client_request_duration_seconds_count{error_type="timeout"}': "0+30x90",
+        'http_client_request_duration_seconds_count{error_type="dns_unavailable"}': "0+30x90",
+        'http_client_request_duration_seconds_count{error_type=""}': "0+40x90",
+    },
     "KeyWatchIsBroken": {'key_watch_connected{pod="one"}': "0x90"},
     "FeedLags": {'change_feed_lag_seconds{pod="one"}': "31x90"},
     "BackgroundTaskFails": {'background_task_failures_total{task="retention"}': "0+1x90"},
@@ -90,6 +95,10 @@ ORDINARY_DAY = {
     'clock_offset_seconds{pod="two",peer="keysvc"}': "-0.9x90",
     'shared_settings_info{pod="one",cursor_secret="a"}': "1x90",
     'shared_settings_info{pod="two",cursor_secret="a"}': "1x90",
+    # Receivers of a few customers are down, and others respond with errors.
+    'http_client_request_duration_seconds_count{error_type="connection_failed"}': "0+40x90",
+    'http_client_request_duration_seconds_count{error_type="404"}': "0+40x90",
+    'http_client_request_duration_seconds_count{error_type=""}': "0+20x90",
     'key_watch_connected{pod="one"}': "1x90",
     'change_feed_lag_seconds{pod="one"}': "2x90",
     'change_feed_connected{pod="one"}': "1x90",

@@ -54,6 +54,8 @@ def _tcp_connections(namespace: str) -> set[tuple[str, str, int]]:
             (instance, "outside/internet", port) for instance in instances for port in (443, 6443)
         }
     connections.add(("monitoring/prometheus", inside("gateway"), 9090))
+    # Customers' hosts and the region's mail server.
+    connections |= {(inside("gateway"), "outside/internet", port) for port in (443, 587)}
     return connections
 
 

@@ -1,9 +1,12 @@
 """Evaluates NetworkPolicies: which pods can connect to which."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
+from ipaddress import IPv4Network, IPv6Network, ip_network
 
 from tests.support.k8s.manifests import Manifest, namespaces, of_kind, pod, selects, workloads
 
+IpNetwork = IPv4Network | IPv6Network
 Port = tuple[str, int]
 """A protocol and a port number."""
 
@@ -78,8 +81,13 @@ def _port(entry: Manifest, number_field: str) -> Port:
     return entry.get("protocol", "TCP"), entry[number_field]
 
 
-INTERNET = Pod("internet", "outside", {}, tcp(443, 6443))
-"""Targets outside the pod network: object storage and the API server."""
+POD_NETWORKS = tuple(
+    map(ip_network, ("10.0.0.0/8", "100.64.0.0/10", "172.16.0.0/12", "192.168.0.0/16", "fc00::/7"))
+)
+"""The address ranges that clusters use for pods and services."""
+INTERNET = Pod("internet", "outside", {}, tcp(443, 587, 6443))
+"""Targets outside the pod network: object storage, the API server, customers' hosts, the mail
+server."""
 
 _OTHER_PODS = [
     INTERNET,
@@ -131,7 +139,7 @@ def _rule_permits(rule: Manifest, own: Pod, peer: Pod, port: Port, direction: st
 
 def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
     if "ipBlock" in entry:  # pods have IP addresses, too
-        return True
+        return peer == INTERNET or _contains_a_pod(entry["ipBlock"])
     if peer == INTERNET:
         return False
     if "namespaceSelector" in entry:
@@ -141,6 +149,22 @@ def _is_peer(entry: Manifest, own: Pod, peer: Pod) -> bool:
     elif peer.namespace != own.namespace:
         return False
     return selects(entry.get("podSelector", {}), peer.labels)
+
+
+def _contains_a_pod(block: Manifest) -> bool:
+    """Whether a block contains an address of one of the ranges that pods have."""
+    blocks = [ip_network(block["cidr"])]
+    for excluded in map(ip_network, block.get("except", ())):
+        blocks = [rest for each in blocks for rest in _without(each, excluded)]
+    return any(each.overlaps(pods) for each in blocks for pods in POD_NETWORKS)
+
+
+def _without(network: IpNetwork, excluded: IpNetwork) -> Iterable[IpNetwork]:
+    if not isinstance(excluded, type(network)) or not network.overlaps(excluded):
+        return [network]
+    if network.subnet_of(excluded):  # type: ignore[arg-type]
+        return []
+    return network.address_exclude(excluded)  # type: ignore[arg-type]
 
 
 def permitted_connections(overlay: str) -> set[tuple[str, str, Port]]:
