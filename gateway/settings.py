@@ -1,10 +1,7 @@
 """The settings of the gateway, from environment variables."""
 
 from collections.abc import Mapping
-from contextlib import suppress
-from dataclasses import dataclass, field
-from hashlib import blake2s
-from pathlib import Path
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -13,6 +10,8 @@ from gateway.api.resource_types import MAX_BYTES
 from gateway.http.connections import ADDRESS_DIVISOR, MAX_CONNECTIONS
 from gateway.limits.rate_limiter import Rate
 from gateway.outbound.settings import MailServer, OutboundSettings
+from gateway.signing.region_keys import RegionKeys, SamlFiles, settings_digest
+from gateway.signing.shared_secrets import MAX_SECRETS, SharedSecrets
 from gateway.web.page_limits import PageLimits
 
 TENANT_URLS: Final = (
@@ -31,14 +30,6 @@ OUTBOUND: Final = OutboundSettings()
 
 
 @dataclass(frozen=True, slots=True)
-class SamlFiles:
-    """The key that signs requests to identity providers, and its certificate."""
-
-    key: Path
-    certificate: Path
-
-
-@dataclass(frozen=True, slots=True)
 class Settings:
     """The gateway's settings; each is the variable `GATEWAY_…` of the same name."""
 
@@ -50,12 +41,10 @@ class Settings:
     log_level: str
     tls: CertificateFiles | None
     admin: Address | None
-    saml: SamlFiles | None
-    """None disables single sign-on."""
+    keys: RegionKeys
+    """The keys that sign; all gateways of a region share them, and nobody else has them."""
     rate: Rate
     """The rate at which one organization may send requests to this gateway."""
-    cursor_secret: bytes = field(repr=False)
-    """The key that signs cursors; all gateways of a region share it, and nobody else has it."""
     proxies: int = 0
     """The number of our proxies that each request passes."""
     max_requests: int = MAX_REQUESTS
@@ -78,29 +67,16 @@ class Settings:
     def shared_digests(self) -> Mapping[str, str]:
         """Digests of the settings that all gateways of a region must share, by their names.
 
-        They are published, so that different values are noticed. The digest of a secret cannot be
-        guessed, because a secret has SECRET_BYTES random bytes.
+        They are published, so that different values are noticed.
         """
-        certificate = b""
-        with suppress(OSError):  # single sign-on reports a file that cannot be read
-            certificate = self.saml.certificate.read_bytes() if self.saml else b""
         tenant_urls = ",".join(f"{name}={url}" for name, url in sorted(self.tenant_urls.items()))
-        return {
-            "cursor_secret": settings_digest(self.cursor_secret.hex()),
-            "saml_certificate": settings_digest(certificate.hex()),
-            "tenant_urls": settings_digest(tenant_urls),
-        }
+        return {**self.keys.digests(), "tenant_urls": settings_digest(tenant_urls)}
 
     @property
     def public_url(self) -> str:
         """The public URL of this region, without a path."""
         parts = urlsplit(self.tenant_url)
         return f"{parts.scheme}://{parts.netloc}"
-
-
-def settings_digest(text: str) -> str:
-    """A short digest that shows whether two gateways have the same value of a setting."""
-    return blake2s(text.encode(), digest_size=6, person=b"settings").hexdigest()
 
 
 def read(variables: Mapping[str, str]) -> Settings:
@@ -122,8 +98,12 @@ def read(variables: Mapping[str, str]) -> Settings:
         log_level=environment.choice("LOG_LEVEL", ("debug", "info", "warning"), "info"),
         tls=environment.certificate_files(),
         admin=environment.optional_address("ADMIN_LISTEN"),
-        saml=SamlFiles(*saml) if saml else None,
-        cursor_secret=environment.secret("CURSOR_SECRET", SECRET_BYTES, exposed=exposed),
+        keys=RegionKeys(
+            SharedSecrets(
+                environment.secrets("CURSOR_SECRET", SECRET_BYTES, MAX_SECRETS, exposed=exposed)
+            ),
+            SamlFiles(*saml) if saml else None,
+        ),
         proxies=proxies,
         rate=_rate(environment, "ORGANIZATION", RATE),
         max_requests=environment.integer("MAX_REQUESTS", MAX_REQUESTS, 2, 10_000),

@@ -63,7 +63,8 @@ from gateway.openapi.page import page
 from gateway.outbound.clients import outbound_clients
 from gateway.portal.routes import portal, portal_routes
 from gateway.provisioning_log.writer import RefusalLog
-from gateway.settings import Settings, settings_digest
+from gateway.settings import Settings
+from gateway.signing.region_keys import labels, settings_digest
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.provider import read_service_provider
 from gateway.sso.renderer import PageRenderer, form_action
@@ -128,6 +129,10 @@ def _peers(settings: Settings, channels: "Channels", log: Logger, metrics: Metri
     digests = settings.shared_digests()
     metrics.info("shared_settings", "Digests of settings that all gateways must share.", digests)
     log.info("shared settings", **digests)
+    keys = labels(settings.keys.fingerprints())
+    metrics.infos("signing_key", "Fingerprints of the keys that sign or are accepted.", keys)
+    for key in keys:
+        log.info("signing key", **key)
     peers = Peers(
         [
             Peer(USERSVC, settings.usersvc, channels.users),
@@ -227,7 +232,7 @@ class Assembly:
         """The HTTP application, with metrics and traces if they are enabled."""
         settings, channels = self._settings, self._channels
         resources = self._resources()
-        cursors = Cursors(settings.cursor_secret, system_clock)
+        cursors = Cursors(settings.keys.shared, system_clock)
         walks = Walks(WalkClient(channels.shared()))
         table = endpoints(resources, cursors, walks, self._log)
         types = [each.resource_type for each in resources.values()]
@@ -276,7 +281,7 @@ class Assembly:
         settings, channels = self._settings, self._channels
         clients = portal_clients(channels.users, channels.keys, self._organization_names)
         pages = portal(
-            clients, settings.tenant_url, settings.region, settings.cursor_secret, system_clock
+            clients, settings.tenant_url, settings.region, settings.keys.shared, system_clock
         )
         return portal_routes(pages, self._guards.pages, self._log)
 
@@ -287,18 +292,18 @@ class Assembly:
     def _single_sign_on(self) -> SingleSignOn | None:
         """Single sign-on; None if the settings have no key for it."""
         settings, channels = self._settings, self._channels
-        if settings.saml is None:
+        if settings.keys.saml is None:
             self._log.info("single sign-on disabled", missing_setting="GATEWAY_SAML_KEY")
             return None
         worker = XmlWorker()
         self._exit_stack.callback(worker.close)
-        saml = settings.saml
+        saml = settings.keys.saml
         return SingleSignOn(
             read_service_provider(settings.public_url, saml.key, saml.certificate),
             ServiceClient(channels.users, channels.keys, self._organization_names),
-            pending=PendingSignIns(settings.cursor_secret),
+            pending=PendingSignIns(settings.keys.shared),
             cookies=Cookies.of(settings.public_url, settings.region),
-            form_tokens=FormTokens(settings.cursor_secret),
+            form_tokens=FormTokens(settings.keys.shared),
             renderer=self._sso_renderer,
             worker=worker,
             clock=system_clock,

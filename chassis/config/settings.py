@@ -209,12 +209,26 @@ class Environment:
             )
         return urls
 
-    def secret(self, name: str, minimum_bytes: int, *, exposed: bool) -> bytes:
-        """Secret bytes in hexadecimal; required. Problems do not quote them.
+    def secrets(
+        self, name: str, minimum_bytes: int, maximum: int, *, exposed: bool
+    ) -> tuple[bytes, ...]:
+        """One to `maximum` different secrets in hexadecimal, separated by commas; required.
 
-        If other machines can reach the process (`exposed`), development secrets are refused.
+        Problems do not quote them. If other machines can reach the process (`exposed`),
+        development secrets are refused.
         """
-        value = self.text(name)
+        values = [each.strip().lower() for each in self.text(name).split(",")]
+        if len(values) > maximum:
+            self._problem(name, f"has {len(values)} secrets, more than {maximum}")
+        elif len(values) > 1 and "" in values:
+            self._problem(name, "has a comma without a secret")
+        elif len(set(values)) < len(values):
+            self._problem(name, "has the same secret twice")
+        return tuple(
+            self._secret(name, each, minimum_bytes, exposed=exposed) for each in values[:maximum]
+        )
+
+    def _secret(self, name: str, value: str, minimum_bytes: int, *, exposed: bool) -> bytes:
         try:
             secret = bytes.fromhex(value)
         except ValueError:

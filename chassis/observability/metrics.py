@@ -7,11 +7,16 @@ methods, routes, statuses and other words from the code; never ids or personal d
 
 import asyncio
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Final
 
 from prometheus_client import CollectorRegistry, Gauge, Histogram, Info, generate_latest
-from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, Metric
+from prometheus_client.core import (
+    CounterMetricFamily,
+    GaugeMetricFamily,
+    InfoMetricFamily,
+    Metric,
+)
 from prometheus_client.process_collector import ProcessCollector
 from prometheus_client.registry import Collector
 
@@ -67,6 +72,10 @@ class Metrics:
     def info(self, name: str, description: str, labels: Mapping[str, str]) -> None:
         """Publish constant texts as the labels of `NAME_info`, whose value is 1."""
         Info(name, description, registry=self.registry).info(dict(labels))
+
+    def infos(self, name: str, description: str, rows: Sequence[Mapping[str, str]]) -> None:
+        """Publish constant texts as the labels of `NAME_info`, one series for each row."""
+        self.registry.register(_Rows(name, description, rows))
 
     def requests(
         self, duration: str, active: str, description: str, *labels: str
@@ -129,6 +138,20 @@ class _Labelled(Collector):
         family = self._family(self._name, self._description, labels=[self._label])
         for value, number in self._read().items():
             family.add_metric([value], number)
+        yield family
+
+
+class _Rows(Collector):
+    def __init__(self, name: str, description: str, rows: Sequence[Mapping[str, str]]) -> None:
+        self._name = name
+        self._description = description
+        self._rows = rows
+
+    def collect(self) -> Iterable[InfoMetricFamily]:
+        names = sorted({name for row in self._rows for name in row})
+        family = InfoMetricFamily(self._name, self._description, labels=names)
+        for row in self._rows:
+            family.add_metric([row.get(name, "") for name in names], {})
         yield family
 
 

@@ -26,6 +26,7 @@ from gateway.portal.views import (
     sso,
 )
 from gateway.portal.views.not_found import NotFound
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.web.assets import PATH as ASSETS_PATH
 from gateway.web.assets import Assets
 from gateway.web.cookies import Cookies
@@ -36,13 +37,13 @@ _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout",
 
 
 def portal(
-    clients: PortalClients, tenant_url: str, region: str, secret: bytes, clock: Clock
+    clients: PortalClients, tenant_url: str, region: str, secrets: SharedSecrets, clock: Clock
 ) -> Portal:
     """Create the object that all pages share."""
     return Portal(
         clients=clients,
         renderer=TemplateRenderer(Assets().url, filters()),
-        form_tokens=FormTokens(secret),
+        form_tokens=FormTokens(secrets),
         cookies=Cookies.of(tenant_url, region),
         tenant_url=tenant_url,
         clock=clock,

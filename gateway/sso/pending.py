@@ -6,13 +6,14 @@ posts the response from another site, so the cookie cannot be SameSite=Lax.
 
 import base64
 import binascii
-import hmac
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 from urllib.parse import urlsplit
 
 import orjson
+
+from gateway.signing.shared_secrets import SharedSecrets
 
 LIFETIME: Final = timedelta(minutes=10)
 MAX_CHARACTERS: Final = 3_500
@@ -55,23 +56,23 @@ class PendingSignIn:
 
 
 class PendingSignIns:
-    """Signs and verifies pending sign-ins with a key that all gateways of the region share."""
+    """Signs and verifies pending sign-ins with secrets that all gateways of the region share."""
 
-    def __init__(self, secret: bytes) -> None:
-        self._key = hmac.digest(secret, _PURPOSE, "sha256")
+    def __init__(self, secrets: SharedSecrets) -> None:
+        self._signer = secrets.signer(_PURPOSE)
 
     def sign(self, pending: PendingSignIn) -> str:
         """The value of the cookie."""
         content = orjson.dumps(
             asdict(pending) | {"expire_time": int(pending.expire_time.timestamp())}
         )
-        return _encoded(self._signature(content) + content)
+        return _encoded(self._signer.sign(content) + content)
 
     def verify(self, cookie: str, now: datetime) -> PendingSignIn | None:
         """The pending sign-in in a cookie; None if the signature is invalid or it has expired."""
         signed = _decoded(cookie)
         signature, content = signed[:_SIGNATURE_BYTES], signed[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._signature(content)):
+        if not self._signer.verify(content, signature):
             return None
         document = orjson.loads(content)
         trial, replaced = document.pop("trial"), document.pop("replaced", None)
@@ -84,9 +85,6 @@ class PendingSignIns:
             trial=Trial(**trial) if trial else None,
             replaced=ReplacedSession(**replaced) if replaced else None,
         )
-
-    def _signature(self, content: bytes) -> bytes:
-        return hmac.digest(self._key, content, "sha256")
 
 
 def local_path(text: str) -> str:

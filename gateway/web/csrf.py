@@ -1,12 +1,15 @@
 """CSRF protection: form tokens bound to the session (OWASP: signed double-submit cookie)."""
 
 import base64
-import hmac
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import parse_qsl, urlsplit
 
+from gateway.signing.shared_secrets import SharedSecrets
+
 CSRF_FIELD: Final = "form_token"
+TOKEN_CHARACTERS: Final = 43
+"""The length of a token: 32 bytes in base64 without padding."""
 FORM_TYPE: Final = "application/x-www-form-urlencoded"
 MAX_FORM_BYTES: Final = 128 * 1024
 """keysvc accepts five certificates of 20,000 characters, which take 115,000 bytes in a form."""
@@ -22,20 +25,35 @@ For 100,000 characters of certificates that is less than 7,000 escapes.
 class FormTokens:
     """Creates and verifies form tokens. A token is bound to a session and to a purpose."""
 
-    def __init__(self, secret: bytes) -> None:
-        # A derived key, so that no other value signed with the secret is accepted as a form token.
-        self._secret = hmac.digest(secret, b"portal forms", "sha256")
+    def __init__(self, secrets: SharedSecrets) -> None:
+        self._signer = secrets.signer(b"portal forms")
 
     def create(self, binding: str, purpose: str = "") -> str:
         """The token for a form."""
-        message = f"{binding}\0{purpose}".encode()
-        digest = hmac.digest(self._secret, message, "sha256")
-        return base64.urlsafe_b64encode(digest).rstrip(b"=").decode()
+        return _encoded(self._signer.sign(_message(binding, purpose)))
 
     def verify(self, token: str, binding: str, purpose: str = "") -> bool:
         """Whether the token was created for this session and purpose; False without a session."""
-        expected = self.create(binding, purpose).encode()
-        return bool(binding) and hmac.compare_digest(token.encode(), expected)
+        return bool(binding) and self._signer.verify(_message(binding, purpose), _decoded(token))
+
+
+def _message(binding: str, purpose: str) -> bytes:
+    return f"{binding}\0{purpose}".encode()
+
+
+def _encoded(signature: bytes) -> str:
+    return base64.urlsafe_b64encode(signature).rstrip(b"=").decode()
+
+
+def _decoded(token: str) -> bytes:
+    """The signature in a token; empty for text that is no token, which no signature equals."""
+    if len(token) != TOKEN_CHARACTERS:
+        return b""
+    try:
+        signature = base64.b64decode(token.encode("ascii") + b"=", altchars=b"-_", validate=True)
+    except ValueError:  # not ASCII, or not base64
+        return b""
+    return signature if _encoded(signature) == token else b""
 
 
 def parse_form(body: bytes) -> Mapping[str, str]:

@@ -20,6 +20,7 @@ from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import request as bulk
 from gateway.scim.errors import ScimError
 from gateway.scim.schema import GROUP, USER
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.sso import response_structure
 from gateway.sso.pending import PendingSignIns
 from gateway.sso.refusals import SignInError
@@ -112,8 +113,8 @@ def read_tokens(data: bytes) -> None:
     """Cursors, page tokens, and the tokens of the feed, of sessions and of keys."""
     text = _text(data)
     for call in (
-        lambda: Cursors(SECRET, _clock).verify(str(NIL_ID), "", text),
-        lambda: PendingSignIns(SECRET).verify(text, _clock()),
+        lambda: Cursors(SharedSecrets((SECRET,)), _clock).verify(str(NIL_ID), "", text),
+        lambda: PendingSignIns(SharedSecrets((SECRET,))).verify(text, _clock()),
         lambda: pages.from_token(NIL_ID, text, BEFORE_ALL),
         lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),

@@ -37,6 +37,7 @@ from gateway.scim.bulk import plan as bulk_plan
 from gateway.scim.bulk import request as bulk
 from gateway.scim.filter import simplify
 from gateway.scim.schema import GROUP, USER, ResourceType
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.sso import forms as sso_forms
 from gateway.sso import response_structure
 from gateway.sso.pending import PendingSignIns, local_path
@@ -167,8 +168,8 @@ def _sso_setup(text: str) -> None:
 
 def _tokens(text: str) -> None:
     for read in (
-        lambda: Cursors(SECRET, lambda: NOW).verify(str(NIL_ID), "", text),
-        lambda: PendingSignIns(SECRET).verify(text, NOW),
+        lambda: Cursors(SharedSecrets((SECRET,)), lambda: NOW).verify(str(NIL_ID), "", text),
+        lambda: PendingSignIns(SharedSecrets((SECRET,))).verify(text, NOW),
         lambda: key_pages.from_token(NIL_ID, text, BEFORE_ALL),
         lambda: ChangeCursor.from_token(text, NIL_ID),
         lambda: session_token.parse(text),

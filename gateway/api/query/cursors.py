@@ -7,12 +7,12 @@ organization and the query that it was issued for.
 import base64
 import binascii
 import hashlib
-import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
 from chassis.clock import Clock
 from gateway.scim.errors import ScimError
+from gateway.signing.shared_secrets import SharedSecrets
 
 LIFETIME: Final = timedelta(hours=1)
 MAX_LENGTH: Final = 24_576
@@ -23,17 +23,18 @@ _SIGNATURE_BYTES: Final = 16
 
 
 class Cursors:
-    """Signs and verifies cursors with a secret that all gateways of a region share."""
+    """Signs and verifies cursors with secrets that all gateways of a region share."""
 
-    def __init__(self, secret: bytes, clock: Clock) -> None:
-        self._secret = secret
+    def __init__(self, secrets: SharedSecrets, clock: Clock) -> None:
+        self._signer = secrets.cursor_signer()
         self._clock = clock
 
     def sign(self, organization_id: str, query: str, position: str) -> str:
         """A signed cursor for a position; it needs no escaping in a URL."""
         end = int((self._clock() + LIFETIME).timestamp()).to_bytes(_TIME_BYTES, "big")
         rest = end + position.encode()
-        return _encoded(self._signature(organization_id, query, rest) + rest)
+        signature = self._signer.sign(_signed(organization_id, query, rest), _SIGNATURE_BYTES)
+        return _encoded(signature + rest)
 
     def verify(self, organization_id: str, query: str, cursor: str) -> str:
         """The position in a cursor, after its signature is verified.
@@ -43,7 +44,8 @@ class Cursors:
         """
         content = _decoded(cursor)
         signature, rest = content[:_SIGNATURE_BYTES], content[_SIGNATURE_BYTES:]
-        if not hmac.compare_digest(signature, self._signature(organization_id, query, rest)):
+        message = _signed(organization_id, query, rest)
+        if not self._signer.verify(message, signature, _SIGNATURE_BYTES):
             raise invalid_cursor()
         end = datetime.fromtimestamp(int.from_bytes(rest[:_TIME_BYTES], "big"), UTC)
         if self._clock() >= end:
@@ -55,10 +57,10 @@ class Cursors:
             )
         return rest[_TIME_BYTES:].decode()
 
-    def _signature(self, organization_id: str, query: str, rest: bytes) -> bytes:
-        digest = hashlib.sha256(query.encode()).digest()
-        signed = organization_id.encode() + b"\0" + digest + rest
-        return hmac.digest(self._secret, signed, "sha256")[:_SIGNATURE_BYTES]
+
+def _signed(organization_id: str, query: str, rest: bytes) -> bytes:
+    """What the signature of a cursor covers."""
+    return organization_id.encode() + b"\0" + hashlib.sha256(query.encode()).digest() + rest
 
 
 def invalid_cursor() -> ScimError:

@@ -19,6 +19,7 @@ import yaml
 
 from gateway.http.body import MAX_BODY_BYTES, MAX_RECEIVING
 from gateway.http.connections import MAX_CONNECTIONS
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
@@ -233,7 +234,9 @@ class UnfinishedForm:
 def pending_sign_in_cookie() -> str:
     """The cookie that the gateway requires before it reads a SAML response."""
     end = datetime.now(UTC) + LIFETIME
-    cookie = PendingSignIns(SECRET).sign(PendingSignIn(str(uuid4()), "_1", "state", "", end))
+    cookie = PendingSignIns(SharedSecrets((SECRET,))).sign(
+        PendingSignIn(str(uuid4()), "_1", "state", "", end)
+    )
     return f"sign-in-us={cookie}"
 
 

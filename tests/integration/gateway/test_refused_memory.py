@@ -33,6 +33,7 @@ from gateway.backend.client import UserClient
 from gateway.backend.groups import GroupClient
 from gateway.backend.walks import WalkClient
 from gateway.provisioning_log.writer import RefusalLog
+from gateway.signing.shared_secrets import SharedSecrets
 from keysvc.domain.errors import KEY_UNKNOWN
 from tests.support import raw_http, scim_endpoint
 from tests.support.servers import listening
@@ -82,7 +83,9 @@ async def serving(burst: int) -> AsyncIterator[tuple[str, int]]:
             "Groups": Groups(GroupClient(nowhere)),
         }
         walks = Walks(WalkClient(nowhere))
-        table = endpoints(resources, Cursors(b"x" * 32, system_clock), walks, logger)
+        table = endpoints(
+            resources, Cursors(SharedSecrets((b"x" * 32,)), system_clock), walks, logger
+        )
         authenticator = Authenticator(stub, cache, limiter, {}, system_clock)
         refusals = RefusalLog(ActivityServiceStub(nowhere), system_clock, logger)
         watch = asyncio.create_task(_heartbeat(cache, limiter))

@@ -282,7 +282,8 @@ def test_saml_signing_key_is_mounted(overlay, namespace):
     settings = gateway.settings.read(environment(workload, overlay, namespace))
 
     assert volumes["saml"]["secret"]["secretName"] == "gateway-saml"
-    assert (str(settings.saml.key), str(settings.saml.certificate)) == (
+    saml = settings.keys.saml
+    assert (str(saml.key), str(saml.certificate)) == (
         "/saml/tls.key",
         "/saml/tls.crt",
     )

@@ -102,7 +102,7 @@ async def serve(stop: process.Stop) -> None:
         endpoint = ScimEndpoint(
             endpoints(
                 {"Users": Users(users), "Groups": Groups(groups)},
-                Cursors(settings.cursor_secret, system_clock),
+                Cursors(settings.keys.shared, system_clock),
                 Walks(walks),
                 logger,
             ),

@@ -33,6 +33,7 @@ from gateway.backend.groups import GroupClient
 from gateway.backend.walks import WalkClient
 from gateway.limits.rate_limiter import Rate
 from gateway.provisioning_log.writer import RefusalLog
+from gateway.signing.shared_secrets import SharedSecrets
 from tests.support.bulk_requests import REQUEST, post
 from tests.support.random_bulk_requests import patch
 from tests.support.scim_endpoint import authenticator, serving
@@ -124,7 +125,7 @@ async def gateway(users: UserService, **limits: Any) -> AsyncIterator[Gateway]:
     ):
         resources = {"Users": Users(UserClient(channel)), "Groups": Groups(GroupClient(channel))}
         walks = Walks(WalkClient(channel))
-        table = endpoints(resources, Cursors("0" * 64, system_clock), walks, log)
+        table = endpoints(resources, Cursors(SharedSecrets((b"0" * 64,)), system_clock), walks, log)
         refusals = RefusalLog(activity_pb2_grpc.ActivityServiceStub(channel), system_clock, log)
         known = authenticator(TOKEN, CALLER, channel)
         async with serving(table, known, channel, log=log, refusals=refusals, **limits) as (

@@ -7,6 +7,7 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from gateway.api.query.cursors import Cursors
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns, Trial, local_path
 
 NOW = datetime(2026, 11, 30, 8, tzinfo=UTC)
@@ -22,7 +23,7 @@ PENDING = PendingSignIn(
 
 @pytest.fixture
 def pending() -> PendingSignIns:
-    return PendingSignIns(SECRET)
+    return PendingSignIns(SharedSecrets((SECRET,)))
 
 
 @pytest.mark.parametrize("trial", [None, Trial("etag", "id", "Ann Öst")])
@@ -53,8 +54,11 @@ def test_changed_cookie_does_not_open(pending):
 
 
 def test_seal_of_another_region_or_purpose_does_not_open(pending):
-    assert PendingSignIns(bytes(32)).verify(pending.sign(PENDING), NOW) is None
-    assert pending.verify(Cursors(SECRET, lambda: NOW).sign("o", "q", "p"), NOW) is None
+    assert PendingSignIns(SharedSecrets((bytes(32),))).verify(pending.sign(PENDING), NOW) is None
+    assert (
+        pending.verify(Cursors(SharedSecrets((SECRET,)), lambda: NOW).sign("o", "q", "p"), NOW)
+        is None
+    )
     forged = base64.urlsafe_b64encode(bytes(32) + b'{"trial":null}').rstrip(b"=").decode()
     assert pending.verify(forged, NOW) is None
 

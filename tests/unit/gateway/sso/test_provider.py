@@ -90,7 +90,7 @@ def test_settings_refuse_a_key_without_its_certificate():
         gateway_settings.read(variables)
     del variables["GATEWAY_SAML_KEY"]
     settings = gateway_settings.read(variables)
-    assert (settings.saml, settings.public_url) == (None, "https://cloudacademy.com")
+    assert (settings.keys.saml, settings.public_url) == (None, "https://cloudacademy.com")
 
 
 @pytest.mark.parametrize(

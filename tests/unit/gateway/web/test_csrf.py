@@ -6,6 +6,7 @@ from urllib.parse import urlencode
 
 import pytest
 
+from gateway.signing.shared_secrets import SharedSecrets
 from gateway.web.cookies import cookie_value
 from gateway.web.csrf import (
     MAX_ESCAPES,
@@ -20,7 +21,7 @@ from keysvc.domain.sso import CERTIFICATES_MAXIMUM, DOMAINS_MAXIMUM, ENTITY_ID_M
 from keysvc.rpc.certificates import MAXIMUM_CHARACTERS
 from tests.support.growth import FACTOR, LIMIT, ratio
 
-FORMS = FormTokens(b"x" * 32)
+FORMS = FormTokens(SharedSecrets((b"x" * 32,)))
 
 
 def largest_certificate() -> str:
@@ -35,7 +36,7 @@ def test_form_token_is_bound_to_session_purpose_and_secret():
     assert FORMS.verify(token, "session", "a")
     assert not FORMS.verify(token, "session", "b")
     assert not FORMS.verify(token, "another", "a")
-    assert not FormTokens(b"y" * 32).verify(token, "session", "a")
+    assert not FormTokens(SharedSecrets((b"y" * 32,))).verify(token, "session", "a")
     assert not FORMS.verify(FORMS.create("", "a"), "", "a")  # without a binding
     assert not FORMS.verify("ü", "session", "a")
 

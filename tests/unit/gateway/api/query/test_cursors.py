@@ -8,6 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from gateway.api.query.cursors import LIFETIME, MAX_LENGTH, Cursors
+from gateway.signing.shared_secrets import SharedSecrets
 from tests.support.clocks import StoppedClock
 from tests.support.scim_errors import refused
 
@@ -23,12 +24,12 @@ def clock() -> StoppedClock:
 
 @pytest.fixture
 def cursors(clock: StoppedClock) -> Cursors:
-    return Cursors(SECRET, clock)
+    return Cursors(SharedSecrets((SECRET,)), clock)
 
 
 @given(st.text(max_size=60), st.text(max_size=60))
 def test_cursor_opens_to_its_position_and_is_url_safe(query, position):
-    cursors = Cursors(SECRET, StoppedClock())
+    cursors = Cursors(SharedSecrets((SECRET,)), StoppedClock())
     cursor = cursors.sign(ACME, query, position)
     assert set(cursor) <= UNRESERVED
     assert cursors.verify(ACME, query, cursor) == position
@@ -54,9 +55,9 @@ def test_cursor_of_another_organization_or_query_is_refused(cursors):
 
 def test_cursor_is_valid_only_with_the_secret_that_signed_it(cursors, clock):
     cursor = cursors.sign(ACME, "q", "p")
-    assert Cursors(SECRET, clock).verify(ACME, "q", cursor) == "p"
+    assert Cursors(SharedSecrets((SECRET,)), clock).verify(ACME, "q", cursor) == "p"
     with refused(400, "invalidCursor"):
-        Cursors(b"t" * 32, clock).verify(ACME, "q", cursor)
+        Cursors(SharedSecrets((b"t" * 32,)), clock).verify(ACME, "q", cursor)
 
 
 def test_cursor_with_any_bit_changed_is_refused(cursors):
@@ -72,7 +73,7 @@ def test_cursor_with_any_bit_changed_is_refused(cursors):
 @given(st.text(max_size=80) | st.binary(max_size=80).map(lambda b: base64.b64encode(b).decode()))
 def test_text_that_is_not_a_cursor_is_refused(cursor):
     with refused(400, "invalidCursor"):
-        Cursors(SECRET, StoppedClock()).verify(ACME, "q", cursor)
+        Cursors(SharedSecrets((SECRET,)), StoppedClock()).verify(ACME, "q", cursor)
 
 
 def test_cursor_in_another_encoding_of_its_bytes_is_refused(cursors):

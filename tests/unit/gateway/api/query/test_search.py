@@ -21,6 +21,7 @@ from gateway.http.response_memory import ResponseMemory
 from gateway.scim.projection import Projection
 from gateway.scim.responses import dumps
 from gateway.scim.schema import GROUP, USER, ResourceType
+from gateway.signing.shared_secrets import SharedSecrets
 from tests.support.scim_errors import refused
 
 NO_HEADERS: Mapping[str, str] = {}
@@ -86,7 +87,9 @@ async def search(
     memory = ResponseMemory().reservation("o")
     caller = Caller("o", parameters.get("key", "k"))
     request = ScimRequest("r", "https://x", caller, "", parameters, NO_HEADERS, dict, memory)
-    query = Search(sources, Cursors(b"s" * 32, clock), Walks(walks or StoredWalks()))
+    query = Search(
+        sources, Cursors(SharedSecrets((b"s" * 32,)), clock), Walks(walks or StoredWalks())
+    )
     response = await query.get(request)
     return json.loads(response.body)
 

@@ -1,0 +1,1 @@
+"""The region's signing keys and shared secrets, and their rotation."""
