@@ -1,15 +1,15 @@
 """The address rule on real connections, directly and through a proxy."""
 
+import asyncio
 from ipaddress import ip_address
 
-import aiohttp
 import pytest
 from yarl import URL
 
 from chassis.config.settings import Address
 from gateway.outbound.address_rule import AddressRule
 from gateway.outbound.connectors import DirectRoute, Message
-from gateway.outbound.errors import OutboundError, OutboundReason
+from gateway.outbound.errors import OutboundReason
 from gateway.outbound.hosts import Hosts
 from gateway.outbound.resolver import Resolver
 from gateway.outbound.settings import OutboundSettings
@@ -17,7 +17,7 @@ from gateway.outbound.target import Target
 from gateway.outbound.telemetry import OutboundMetrics
 from gateway.outbound.tls import client_context
 from tests.support.outbound.outside import HOST, Outside, refusal, request
-from tests.support.outbound.servers import connect_proxy, ok, tls_server
+from tests.support.outbound.servers import Server, connect_proxy, ok, running, tls_server
 
 PUBLIC = "93.184.216.34"
 """A public address, to which only the proxy of these tests "connects"."""
@@ -101,13 +101,20 @@ async def test_connection_is_refused_at_its_socket_without_earlier_checks(outsid
     hosts = Hosts(
         Resolver(OutboundSettings((outside.names.address,)), OutboundMetrics()), AddressRule()
     )
+
+    async def close(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        pass
+
     route = DirectRoute(hosts, client_context(None))
-    async with tls_server(outside.certificate(), ok(b"")) as server:
+    async with running(Server(), close) as server:
         url = URL(f"https://127.0.0.1:{server.port}/")
         target = Target(url, "127.0.0.1", server.port, ip_address("127.0.0.1"))
-        with pytest.raises((OutboundError, aiohttp.ClientError)):
+
+        async def send() -> None:
             async with route.send(target, Message("GET", {}, None)):
                 pass
+
+        assert await refusal(send()) is OutboundReason.ADDRESS_REFUSED
     await route.close()
 
     assert server.connections == 0
