@@ -20,6 +20,7 @@ from cloudacademy.users.v1 import (
     groups_pb2,
     groups_pb2_grpc,
     schemas_pb2,
+    sessions_pb2,
     users_pb2,
 )
 
@@ -91,10 +92,19 @@ async def create_neighbour(operate: Operator, stack: Stack, scim: Client) -> Nei
     known |= {"sso_etag": connection.etag}
     known |= await _tokens(stack, portal_org, neighbour_scim)
     known |= {"key": key.key.id, "organization": portal_org.organization_id}
+    known |= {"session": await _session(operate, await portal_org.create_link_token(users[0]))}
     known |= {"schema": urn, "link": await portal_org.create_link_token(users[0])}
     await _wait_until_use_is_written(operate, key.key)
     assert not any(marker in value for value in known.values())
     return Neighbour(portal_org, marker, key, known)
+
+
+async def _session(operate: Operator, link: str) -> str:
+    """The id of a new session."""
+    signed_in = await operate.sessions.SignInWithLink(
+        sessions_pb2.SignInWithLinkRequest(token=link)
+    )
+    return signed_in.session.session_id
 
 
 async def _wait_until_use_is_written(operate: Operator, key: keys_pb2.Key) -> None:
@@ -155,7 +165,7 @@ def _channel(stack: Stack, service: str) -> grpc.aio.Channel:
     return grpc.aio.insecure_channel(f"127.0.0.1:{stack.service_port(service)}")
 
 
-ROLLED_UP = ["activity_counts", "logged_names"]
+ROLLED_UP = ["activity_counts", "directory_counts", "logged_names"]
 """Tables that a background task fills from other tables at any time."""
 
 

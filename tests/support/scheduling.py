@@ -49,7 +49,7 @@ LONGEST: Final = (
     "tests/end_to_end/resilience/test_leaks.py",
     "tests/integration/audit/test_audit_run.py",
     "tests/integration/data/test_migrations_under_load.py",
-    "tests/conformance/entra/test_recorded_shapes.py",
+    "tests/conformance/test_recorded_shapes.py",
     "tests/integration/startup/test_wrong_database.py",
     "tests/unit/gateway/api/test_resource_types.py",
     "tests/unit/gateway/scim/test_properties.py",

@@ -93,6 +93,7 @@ async def _fill(stack: Stack, database: str, people: int) -> tuple[UUID, Work]:
     for start in range(existing, people, 50_000):
         end = min(people, start + 50_000)
         await connection.execute(INSERT_USERS, organization_id, start + 1, end, timeout=600)
+    await connection.execute(COUNT_AGAIN)
     await connection.execute("VACUUM ANALYZE", timeout=600)
     rows = await connection.fetch(_SAMPLE, organization_id, SAMPLE_USERS)
     await connection.close()
@@ -108,6 +109,9 @@ INSERT_USERS = """
                                                 'type', 'work', 'primary', true))
       FROM generate_series($2::bigint, $3::bigint) AS n
 """
+
+COUNT_AGAIN = "UPDATE change_feed SET counted = NULL"
+"""Lets usersvc count all users again: INSERT_USERS writes no changes, from which it counts."""
 
 _SAMPLE = """
     SELECT user_id, user_name

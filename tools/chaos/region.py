@@ -219,7 +219,7 @@ class Region:
         """Fill the database's disk. False if the disk is not a file system of its own."""
         if not os.path.ismount(self.disk):
             return False
-        with self.fill_file.open("wb") as file, contextlib.suppress(OSError):
+        with contextlib.suppress(OSError), self.fill_file.open("wb") as file:
             while True:
                 file.write(b"\0" * 65_536)
                 file.flush()

@@ -8,7 +8,7 @@ import asyncpg
 
 from tests.support.operators import operator
 from tests.support.stack import Stack
-from tools.benchmarks.service import INSERT_USERS
+from tools.benchmarks.service import COUNT_AGAIN, INSERT_USERS
 from tools.benchmarks.work import Work
 
 PEOPLE = 500
@@ -24,6 +24,7 @@ async def tenants(stack: Stack, number: int, people: int = PEOPLE) -> list[Work]
             organization_id = await services.create_organization()
             key = await services.generate_key(organization_id)
             await connection.execute(INSERT_USERS, organization_id, 1, people)
+            await connection.execute(COUNT_AGAIN)
             rows = await connection.fetch(
                 "SELECT user_id, user_name FROM users WHERE organization_id = $1", organization_id
             )

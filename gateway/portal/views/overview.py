@@ -24,7 +24,7 @@ from gateway.portal.views.names import names_of
 DAYS: Final = 30
 ENTRIES_OF_CLIENTS: Final = 20
 """The newest entries of the log whose clients tell which identity provider sends the changes."""
-_TOO_COSTLY: Final = ("COUNT_TOO_COSTLY", "OVERLOADED")
+_TOO_COSTLY: Final = ("COUNT_TOO_COSTLY", "FILTER_TOO_COSTLY", "OVERLOADED")
 
 
 @dataclass(frozen=True, slots=True)
@@ -142,13 +142,15 @@ async def _cycles(context: PageContext) -> Sequence[CycleRow] | None:
 
 
 async def _latest(context: PageContext) -> Sequence[pb.Activity]:
-    response = await context.call(
-        context.portal.clients.activities.ListActivities,
-        pb.ListActivitiesRequest(
-            organization_id=context.organization_id, page_size=ENTRIES_OF_CLIENTS
-        ),
-    )
-    return response.activities
+    with _ignoring_too_costly():
+        response = await context.call(
+            context.portal.clients.activities.ListActivities,
+            pb.ListActivitiesRequest(
+                organization_id=context.organization_id, page_size=ENTRIES_OF_CLIENTS
+            ),
+        )
+        return response.activities
+    return ()
 
 
 async def _last_key_refusal(context: PageContext) -> datetime | None:

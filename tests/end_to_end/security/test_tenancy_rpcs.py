@@ -52,6 +52,7 @@ ACROSS = {
     "ChangeService.WatchAllChanges": "of all organizations, for authorized callers only",
     "ChangeService.ReadFullSnapshot": "of all organizations, for authorized callers only",
     "ActivityService.RecordRefusals": "for the gateway, about organizations it authenticated",
+    "SessionService.GetSignInLink": "the secret determines the organization: see below",
     "SessionService.SignInWithLink": "the secret determines the organization: see below",
     "SessionService.GetSession": "the secret determines the organization: see below",
     "SessionService.EndSession": "the secret determines the organization: see below",
@@ -81,6 +82,7 @@ REFERENCES = {
     "user_name": ["user_name"],
     "text": ["user_name", "user"],
     "urn": ["schema"],
+    "session_id": ["session"],
     "key_id": ["key"],
     "newest_key_id": ["key"],
     "request_id": ["request"],
@@ -383,6 +385,7 @@ async def test_secret_with_wrong_organization_id_is_refused(
 
     for token in (mixed, f"{uuid4()}.{link.partition('.')[2]}"):
         for call, request in (
+            (operate.sessions.GetSignInLink, sessions_pb2.GetSignInLinkRequest(token=token)),
             (operate.sessions.SignInWithLink, sessions_pb2.SignInWithLinkRequest(token=token)),
             (operate.sessions.GetSession, sessions_pb2.GetSessionRequest(session_token=token)),
         ):

@@ -167,6 +167,7 @@ async def test_region_of_earlier_organizations_is_that_of_the_database(
         assert process.exit_code() == 0, process.output
     await execute(
         empty_url,
+        "ALTER TABLE audit_events DROP COLUMN user_id",
         "DROP TABLE database_identity, clock_readings",
         "DELETE FROM schema_migration WHERE version >= 4",
         "INSERT INTO organization (organization_id, display_name, region, create_time)"

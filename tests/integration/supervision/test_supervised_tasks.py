@@ -34,6 +34,7 @@ from tests.support.usersvc.expired_changes import insert_expired_change
 from tests.support.waiting import eventually
 from usersvc.background.feed import ChangeFeed
 from usersvc.store.changes import ListenConnection
+from usersvc.store.directory_counts import DirectoryCountStore
 from usersvc.store.sessions import SessionStore
 
 SERVING = health_pb2.HealthCheckResponse.SERVING
@@ -257,6 +258,7 @@ CASES = [
         "usersvc", "retention", SessionStore, "delete_expired",
         old_changes_are_dropped, services=USERSVC,
     ),
+    Case("usersvc", "roll-up", DirectoryCountStore, "roll_up", services=USERSVC),
     Case("gateway", "clock comparison", Peers, "_compare_clocks"),
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
     Case("gateway", "schema watch", ResourceTypes, "apply", schema_reaches_the_gateway),

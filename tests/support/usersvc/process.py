@@ -27,9 +27,10 @@ async def running_process(url: str) -> AsyncIterator[tuple[asyncio.subprocess.Pr
         stdout=asyncio.subprocess.PIPE,
     )
     try:
+        line = {"event": ""}
         async with asyncio.timeout(20):
-            line = json.loads(await process.stdout.readline())
-        assert line["event"] == "listening"
+            while line["event"] != "listening":  # before, it may log why there is no database
+                line = json.loads(await process.stdout.readline())
         yield process, line["address"]
     finally:
         if process.returncode is None:

@@ -76,8 +76,9 @@ def usersvc_process(url: str, folder: Path) -> Iterator[UsersvcProcess]:
         stdout=subprocess.PIPE,
     )
     try:
-        line = json.loads(process.stdout.readline())
-        assert line["event"] == "listening"
+        line = {"event": ""}
+        while line["event"] != "listening":  # before, it may log why there is no database
+            line = json.loads(process.stdout.readline())
         port = line["address"].rpartition(":")[2]
         yield UsersvcProcess(f"localhost:{port}", authority, folder)
     finally:

@@ -85,7 +85,7 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
             assigned_fields=changes.assigned_fields(profile),
             request_id=str(uuid4()),
             key_id=uuid4(),
-            client="",
+            client="Microsoft Entra ID",
         )
         return *first, *user_rows.columns(profile)
 

@@ -11,6 +11,7 @@ from uuid import UUID
 import asyncpg
 
 from tools.benchmarks.organizations.sizes import DAYS
+from tools.benchmarks.service import COUNT_AGAIN
 from usersvc.store.activities import rollup
 
 _DAYS_AT_ONCE: Final = 5
@@ -38,7 +39,7 @@ async def fill_names(db: asyncpg.Connection, ids: Sequence[UUID]) -> None:
 
 async def count_again(db: asyncpg.Connection) -> None:
     """Let the background task count all users and groups, whose creation is not in the log."""
-    await db.execute("UPDATE change_feed SET counted = NULL")
+    await db.execute(COUNT_AGAIN)
 
 
 _SKIP: Final = """
