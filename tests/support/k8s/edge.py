@@ -140,13 +140,14 @@ def _tls(tls: Config, files: CertificateFiles) -> Config:
 
 
 def _clusters(objects: EdgeObjects, setup: EdgeSetup) -> list[Config]:
-    backend = objects.backend[0]["spec"]
-    breaker, timeouts = backend["circuitBreaker"], backend["timeout"]["http"]
-    idle = {"idle_timeout": timeouts["connectionIdleTimeout"]}
-    clusters = [
-        {**_cluster("gateway", setup.gateway, breaker), **_upstream("http_protocol_options", idle)}
-    ]
+    """A cluster for each route, with its own limits, as Envoy Gateway makes them."""
+    clusters = []
+    for name, policy in objects.policies.items():
+        idle = {"idle_timeout": policy["timeout"]["http"]["connectionIdleTimeout"]}
+        cluster = _cluster(name, setup.gateway, policy["circuitBreaker"])
+        clusters.append({**cluster, **_upstream("http_protocol_options", idle)})
     if setup.grpc:
+        breaker = objects.policies["scim"]["circuitBreaker"]
         clusters.append(
             {**_cluster("grpc", setup.grpc, breaker), **_upstream("http2_protocol_options", {})}
         )

@@ -143,7 +143,7 @@ def _routes(objects: EdgeObjects) -> list[Config]:
             "name": f"{name}/{number}",
             "match": {"path_separated_prefix": match["path"]["value"]},
             "route": {
-                "cluster": "gateway",
+                "cluster": name,
                 "timeout": rule["timeouts"]["request"],
                 "rate_limits": [{"actions": [{"remote_address": {}}]}],
             },
