@@ -59,7 +59,7 @@ from usersvc.store.activities.rollup import ActivityRollup
 from usersvc.store.change_partitions import ChangePartitions
 from usersvc.store.changes import ChangeStore, Listener
 from usersvc.store.directory_counts import DirectoryCountStore
-from usersvc.store.groups import GroupStore
+from usersvc.store.groups.store import GroupStore
 from usersvc.store.idempotency import CreateRequestStore
 from usersvc.store.identities import DeletedIdentityStore
 from usersvc.store.listing.lists import Lists
@@ -67,7 +67,7 @@ from usersvc.store.listing.name_index import NameIndex
 from usersvc.store.schemas import CHANNEL as SCHEMA_CHANNEL
 from usersvc.store.schemas import SchemaStore
 from usersvc.store.sessions import SessionStore
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 from usersvc.store.walks import WalkStore
 
 NAME: Final = "usersvc"

@@ -24,7 +24,7 @@ from usersvc.rpc.convert.group import (
 from usersvc.rpc.convert.listing import fitting, known_total, not_negative, to_query
 from usersvc.rpc.convert.request import clear_fields, to_create_request
 from usersvc.rpc.convert.user import to_origin
-from usersvc.store.groups import GroupStore
+from usersvc.store.groups.store import GroupStore
 from usersvc.store.listing.fields import Kind
 from usersvc.store.listing.group_fields import GROUPS
 

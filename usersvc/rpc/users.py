@@ -32,7 +32,7 @@ from usersvc.store.listing.extension_fields import with_extension_fields
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.schemas import SchemaStore
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 

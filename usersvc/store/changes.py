@@ -17,8 +17,8 @@ from usersvc.domain.changes import FIRST_TIMED, Change, ChangeCursor, ChangeType
 from usersvc.domain.errors import CHANGES_TRIMMED, INVALID_CHANGE_TOKEN
 from usersvc.domain.groups import Group
 from usersvc.domain.users import User
-from usersvc.store.groups import group_from_row
 from usersvc.store.listing.group_fields import COLUMNS as GROUP_COLUMNS
+from usersvc.store.rows import group as group_rows
 from usersvc.store.rows import user as user_rows
 
 CHANNEL: Final = "changes"
@@ -144,7 +144,7 @@ class Snapshot:
     async def groups(self) -> AsyncGenerator[list[Group], None]:
         """Pages of groups, ordered by organization and id."""
         async for rows in self._read(f"SELECT {GROUP_COLUMNS} FROM groups", "group_id"):  # noqa: S608
-            yield [group_from_row(row) for row in rows]
+            yield [group_rows.group(row) for row in rows]
 
     async def members(self) -> AsyncGenerator[list[Membership], None]:
         """Pages of memberships. A large group appears in several pages."""

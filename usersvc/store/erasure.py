@@ -12,10 +12,10 @@ from chassis.database.pool import Database
 from usersvc.domain import erasure
 from usersvc.domain.changes import Origin
 from usersvc.domain.erasure import Erasure, Person
-from usersvc.store import users as user_store
 from usersvc.store.activities import rollup
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
+from usersvc.store.users import deletion
 
 STATEMENT_SECONDS: Final = 3_600.0
 """The time limit of a statement, which may read the log of a month."""
@@ -107,7 +107,7 @@ async def _erase(
     if erased["users"]:
         user_id = person.user_id
         assert user_id is not None  # noqa: S101 - a user was found
-        await user_store.delete(db, organization_id, user_id, None, now=now, origin=origin)
+        await deletion.delete(db, organization_id, user_id, None, now=now, origin=origin)
     # Last, because the deletion of the user adds such rows.
     erased["deleted_identities"] = await _count_rows(
         db, _DELETED_IDENTITIES, organization_id, names

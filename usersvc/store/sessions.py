@@ -28,9 +28,9 @@ from usersvc.domain.session_token import Token
 from usersvc.domain.sessions import Assertion, Identity, ReplacedSession, Session, SessionId
 from usersvc.domain.users import Profile, User
 from usersvc.store import identities
-from usersvc.store import users as user_store
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
+from usersvc.store.users import writes as user_writes
 
 Row = Any  # asyncpg is untyped
 BATCH_ROWS: Final = 1_000
@@ -296,7 +296,7 @@ async def _sign_in(
         profile = sessions.profile_to_create(
             identity, create_missing=create_missing, deleted=deleted
         )
-        user = await user_store.insert(db, organization_id, profile, now, origin)
+        user = await user_writes.insert(db, organization_id, profile, now, origin)
     else:
         user = found.user
     if found is None or found.linked_to != identity.object_identifier:
@@ -313,7 +313,7 @@ async def _make_administrator(
     )  # fmt: skip
     if row is None:
         profile = sessions.with_administrator(profile)
-        user = await user_store.insert(db, organization_id, profile, now, origin)
+        user = await user_writes.insert(db, organization_id, profile, now, origin)
         return AdministratorResult(user, created=True)
     user = user_rows.user(row)
     sessions.check_active(user)
@@ -326,7 +326,7 @@ async def _make_administrator(
 async def _write_locked(
     db: asyncpg.Connection, user: User, profile: Profile, now: datetime, origin: Origin
 ) -> User:
-    written = await user_store.write(db, user, profile, now, origin)
+    written = await user_writes.write(db, user, profile, now, origin)
     if written is None:
         raise AssertionError("a locked user has the version that it was read with")
     return written

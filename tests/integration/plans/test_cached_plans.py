@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 
 from tests.support.plans.cases import LARGE
-from usersvc.store.lookups import BY_IDS
+from usersvc.store.users.lookups import BY_IDS
 
 
 @pytest.fixture

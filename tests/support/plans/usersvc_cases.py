@@ -24,8 +24,10 @@ from usersvc.domain.filters import (
     Query,
 )
 from usersvc.domain.users import Profile, TypedValue
-from usersvc.store import groups, schemas, users
+from usersvc.store import schemas
 from usersvc.store.activities import page_sql, refusals, search
+from usersvc.store.groups import deletion as group_deletion
+from usersvc.store.groups import writes as group_writes
 from usersvc.store.listing import name_search
 from usersvc.store.listing.fields import Resource
 from usersvc.store.listing.filter_sql import Where
@@ -33,6 +35,7 @@ from usersvc.store.listing.group_fields import GROUPS
 from usersvc.store.listing.list_sql import count_statement, page_statement
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.rows import user as user_rows
+from usersvc.store.users import writes as user_writes
 
 LATER: Final = NOW + timedelta(days=300)
 REQUEST: Final = ("request", None, "Okta")
@@ -90,13 +93,13 @@ def profile(name: str) -> Profile:
 
 
 def created(o: Organization) -> Arguments:
-    before = users._InsertArguments(o.id, NOW, ["user_name"], *REQUEST)
+    before = user_writes._InsertArguments(o.id, NOW, ["user_name"], *REQUEST)
     return (*before, *user_rows.columns(profile("new@user.test")))
 
 
 def updated(new_name: str, *, loses_administrator: bool = False) -> Callable[..., Arguments]:
     def arguments(o: Organization) -> Arguments:
-        before = users._UpdateArguments(
+        before = user_writes._UpdateArguments(
             o.id, o.user_id(2), 1, NOW, ChangeType.USER_UPDATED, ["title"], [None], ["x"], *REQUEST,
             loses_administrator=loses_administrator,
         )  # fmt: skip
@@ -115,53 +118,60 @@ def groups_of_12(max_groups: int, *, truncated: bool = False) -> Callable[..., A
 
 
 USER_CASES: Final = (
-    Case("shared_reads.SELECT_ONE", user(9), 10),
-    Case("shared_reads.SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 20),
-    Case("shared_reads._SELECT_SOME_AND_WHETHER_IN_GROUPS", some_users(3), 35),
-    Case("shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(2), 25),
-    Case("shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(32), 320, "32 users"),
-    Case("users._SELECT_LOCKED", user(9), 10),
-    Case("users._LOCK_TO_DELETE", user(9), 10),
-    Case("users._ERASE_LOG", user(9), 55),
-    Case("users._REFUSALS_ABOUT", user(11), 30),
-    Case("users._ERASE_REFUSAL", lambda o: (o.id, FIRST), 10),
-    Case("users._LEAVE_GROUPS", user(9, NOW, *REQUEST), 85),
-    Case("users._DELETE", user(7, NOW, *REQUEST, False), 60),
-    Case("users._DELETE", user(7, NOW, *REQUEST, True), 65, "an administrator"),
-    Case("users._INSERT", created, 55),
-    Case("users._UPDATE", updated(""), 55),
-    Case("users._UPDATE", updated("other@user.test"), 70, "another name and e-mail"),
-    Case("users._UPDATE", updated("", loses_administrator=True), 60, "an administrator"),
-    Case("lookups.BY_IDS", some_users(1), 10),
-    Case("lookups.BY_IDS", some_users(1000), 4_600, "1,000 ids"),
+    Case("users.shared_reads.SELECT_ONE", user(9), 10),
+    Case("users.shared_reads.SELECT_ONE_AND_WHETHER_IN_GROUPS", user(9), 20),
+    Case("users.shared_reads._SELECT_SOME_AND_WHETHER_IN_GROUPS", some_users(3), 35),
+    Case("users.shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(2), 25),
+    Case("users.shared_reads._SELECT_ACROSS_AND_WHETHER_IN_GROUPS", across(32), 320, "32 users"),
+    Case("users.store._SELECT_LOCKED", user(9), 10),
+    Case("users.deletion._LOCK_TO_DELETE", user(9), 10),
+    Case("users.deletion._ERASE_LOG", user(9), 55),
+    Case("users.deletion._REFUSALS_ABOUT", user(11), 30),
+    Case("users.deletion._ERASE_REFUSAL", lambda o: (o.id, FIRST), 10),
+    Case("users.deletion._LEAVE_GROUPS", user(9, NOW, *REQUEST), 85),
+    Case("users.deletion._DELETE", user(7, NOW, *REQUEST, False), 60),
+    Case("users.deletion._DELETE", user(7, NOW, *REQUEST, True), 65, "an administrator"),
+    Case("users.writes._INSERT", created, 55),
+    Case("users.writes._UPDATE", updated(""), 55),
+    Case("users.writes._UPDATE", updated("other@user.test"), 70, "another name and e-mail"),
+    Case("users.writes._UPDATE", updated("", loses_administrator=True), 60, "an administrator"),
+    Case("users.lookups.BY_IDS", some_users(1), 10),
+    Case("users.lookups.BY_IDS", some_users(1000), 4_600, "1,000 ids"),
     Case(
-        "lookups.BY_KEYS[USER_NAME]",
+        "users.lookups.BY_KEYS[USER_NAME]",
         lambda o: (o.id, [o.user_name(n) for n in range(1, 1001)], 11),
         4_600,
     ),
     Case(
-        "lookups.BY_KEYS[EXTERNAL_ID]",
+        "users.lookups.BY_KEYS[EXTERNAL_ID]",
         lambda o: (o.id, [f"external-{n}" for n in range(1, 1001)], 11),
         4_600,
     ),
-    Case("lookups.BY_IDS_ACROSS", across(2), 15),
-    Case("lookups.BY_IDS_ACROSS", across(32), 160, "32 ids"),
-    Case("lookups.BY_KEYS_ACROSS[USER_NAME]", keys_across(lambda o: o.user_name(9)), 160),
-    Case("lookups.BY_KEYS_ACROSS[EXTERNAL_ID]", keys_across(lambda _: "external-9"), 160),
-    Case("memberships._BY_USERS_ACROSS", lambda o: (*across(2)(o), 50, False), 60),
-    Case("memberships._BY_USERS_ACROSS", lambda o: (*across(32)(o), 50, False), 900, "32 users"),
+    Case("users.lookups.BY_IDS_ACROSS", across(2), 15),
+    Case("users.lookups.BY_IDS_ACROSS", across(32), 160, "32 ids"),
+    Case("users.lookups.BY_KEYS_ACROSS[USER_NAME]", keys_across(lambda o: o.user_name(9)), 160),
+    Case("users.lookups.BY_KEYS_ACROSS[EXTERNAL_ID]", keys_across(lambda _: "external-9"), 160),
+    Case("users.memberships._BY_USERS_ACROSS", lambda o: (*across(2)(o), 50, False), 60),
     Case(
-        "memberships._BY_USERS_ACROSS",
+        "users.memberships._BY_USERS_ACROSS", lambda o: (*across(32)(o), 50, False), 900, "32 users"
+    ),
+    Case(
+        "users.memberships._BY_USERS_ACROSS",
         lambda o: ([o.id], [o.user_id(12)], 5, False),
         25,
         "more groups than the limit",
     ),
-    Case("memberships._BY_USERS", groups_of(1), 40),
-    Case("memberships._BY_USERS", groups_of(100), 1_800, "100 users"),
-    Case("memberships._BY_USERS", groups_of(100, 200), 1_800, "100 users, limited"),
-    Case("memberships._BY_USERS", groups_of_12(5), 25, "more groups than the limit"),
-    Case("memberships._BY_USERS", groups_of_12(200), 75, "more groups than 200"),
-    Case("memberships._BY_USERS", groups_of_12(200, truncated=True), 1_100, "200 of more groups"),
+    Case("users.memberships._BY_USERS", groups_of(1), 40),
+    Case("users.memberships._BY_USERS", groups_of(100), 1_800, "100 users"),
+    Case("users.memberships._BY_USERS", groups_of(100, 200), 1_800, "100 users, limited"),
+    Case("users.memberships._BY_USERS", groups_of_12(5), 25, "more groups than the limit"),
+    Case("users.memberships._BY_USERS", groups_of_12(200), 75, "more groups than 200"),
+    Case(
+        "users.memberships._BY_USERS",
+        groups_of_12(200, truncated=True),
+        1_100,
+        "200 of more groups",
+    ),
     Case("identities._LOCK_HOLDERS", lambda o: (o.id, "object-11"), 20),
     Case("identities._LOCK_SAME_NAME", lambda o: (o.id, o.user_name(9)), 10),
     Case("identities._REMEMBER_DELETED", user(11, ["a", "b"], NOW), 45),
@@ -179,7 +189,7 @@ def changed_group(
     """The arguments of an update of group 1, which contains everybody but user 7."""
 
     def arguments(o: Organization) -> Arguments:
-        return groups._UpdateArguments(
+        return group_writes._UpdateArguments(
             organization_id=o.id, group_id=o.group_id(1), now=NOW, display_name="x",
             external_id=None, is_changed=False, users=[str(o.user_id(add))] if add else [],
             groups=[str(o.group_id(add_group))] if add_group else [],
@@ -193,43 +203,55 @@ def changed_group(
 def replaced(o: Organization) -> Arguments:
     """The arguments that replace the members of the small group 4 by one of them and user 7."""
     arguments = changed_group(add=7)(o)
-    assert isinstance(arguments, groups._UpdateArguments)
+    assert isinstance(arguments, group_writes._UpdateArguments)
     return arguments._replace(group_id=o.group_id(4), compared=[str(o.user_id(o.groups - 3))])
 
 
 GROUP_CASES: Final = (
-    Case("groups._SELECT_ONE", group(3), 10),
-    Case("groups._SELECT_LOCKED", group(3), 10),
+    Case("groups.store._SELECT_ONE", group(3), 10),
+    Case("groups.store._SELECT_LOCKED", group(3), 10),
     Case(
-        "groups._INSERT",
+        "groups.writes._INSERT",
         lambda o: (o.id, NOW, "x", None, o.user_ids(3), [o.group_id(5)], [], [], *REQUEST),
         140,
     ),
-    Case("groups._UPDATE", changed_group(add=7), 75, "a member is added"),
-    Case("groups._UPDATE", changed_group(remove=9), 55, "a member is removed"),
-    Case("groups._UPDATE", changed_group(add_group=5), 65, "a group is added"),
-    Case("groups._REPLACE", replaced, 115),
-    Case("groups._LOCK_WITH_PARENTS", group(5), 20),
-    Case("groups._LEAVE_PARENTS", group(5, NOW, *REQUEST), 40),
+    Case("groups.writes._UPDATE", changed_group(add=7), 75, "a member is added"),
+    Case("groups.writes._UPDATE", changed_group(remove=9), 55, "a member is removed"),
+    Case("groups.writes._UPDATE", changed_group(add_group=5), 65, "a group is added"),
+    Case("groups.writes._REPLACE", replaced, 115),
+    Case("groups.deletion._LOCK_WITH_PARENTS", group(5), 20),
+    Case("groups.deletion._LEAVE_PARENTS", group(5, NOW, *REQUEST), 40),
     Case(
-        "groups._DELETE",
+        "groups.deletion._DELETE",
         group(5, NOW, *REQUEST),
         65,
-        before=lambda o: (groups._LEAVE_PARENTS, group(5, NOW, *REQUEST)(o)),
+        before=lambda o: (group_deletion._LEAVE_PARENTS, group(5, NOW, *REQUEST)(o)),
     ),
-    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.user_id(9)], False), 10, "a member"),
-    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.user_id(7)], False), 15, "a user"),
-    Case("members._FIND", lambda o: (o.id, o.group_id(1), [o.group_id(7)], False), 20, "a group"),
     Case(
-        "members._FIND",
+        "groups.members._FIND",
+        lambda o: (o.id, o.group_id(1), [o.user_id(9)], False),
+        10,
+        "a member",
+    ),
+    Case(
+        "groups.members._FIND", lambda o: (o.id, o.group_id(1), [o.user_id(7)], False), 15, "a user"
+    ),
+    Case(
+        "groups.members._FIND",
+        lambda o: (o.id, o.group_id(1), [o.group_id(7)], False),
+        20,
+        "a group",
+    ),
+    Case(
+        "groups.members._FIND",
         lambda o: (o.id, o.group_id(5), o.user_ids(1000), False),
         7_000,
         "1,000 users",
     ),
-    Case("members._COUNT_MEMBERS", lambda o: (o.id, o.group_id(1), [o.user_id(9)]), 10),
-    Case("members._ANCESTORS", group(5), 20),
-    Case("members._PAGE", group(1, UUID(int=0), 101), 500),
-    Case("members._PAGE_WITHOUT_NAMES", group(1, UUID(int=0), 101), 15),
+    Case("groups.members._COUNT_MEMBERS", lambda o: (o.id, o.group_id(1), [o.user_id(9)]), 10),
+    Case("groups.members._ANCESTORS", group(5), 20),
+    Case("groups.members._PAGE", group(1, UUID(int=0), 101), 500),
+    Case("groups.members._PAGE_WITHOUT_NAMES", group(1, UUID(int=0), 101), 15),
 )
 
 # --- lists ------------------------------------------------------------------------------
@@ -621,7 +643,7 @@ SCHEMA_CASES: Final = (
     Case("walks._DELETE_OLDEST", lambda o: (o.id, 99, 4), 140, "one of 100 walks"),
     Case("walks._NEXT_ORGANIZATION", lambda o: (o.id,), 10),
     Case("walks._DELETE_EXPIRED", lambda o: (o.id, timedelta(days=400), 1000), 60),
-    Case("members.lock_nesting", lambda o: (o.id, 1), 10),
+    Case("groups.members.lock_nesting", lambda o: (o.id, 1), 10),
 )
 
 CASES: Final = (
@@ -683,8 +705,8 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
             "_USERS", "_GROUPS", "ErasureStore._vacuum", "_folded",
         )
     },
-    "groups._MEMBER_CHANGES": _PART,
-    "groups._update": _PART,
+    "groups.writes._MEMBER_CHANGES": _PART,
+    "groups.writes._update": _PART,
     "id_lookups.look_up": _PART,
     "id_lookups.look_up_across": _PART,
     "identities._DELETE_EXPIRED": _RETENTION,
@@ -692,10 +714,10 @@ EXCEPTIONS: Final[Mapping[str, str]] = {
     "listing.keys._ids 2": _PART,
     "listing.keys._ids 3": _PART,
     "listing.user_fields._WITH_ADDRESS": _PART,
-    "memberships._by_users": _PART,
-    "memberships._by_users 2": _PART,
+    "users.memberships._by_users": _PART,
+    "users.memberships._by_users 2": _PART,
     "listing.lists.Lists._custom_plans": _NO_ROWS,
-    "lookups._by_keys": _PART,
+    "users.lookups._by_keys": _PART,
     "schemas._announce_change": _NO_ROWS,
     "schemas._IS_IN_USE": "reads the users with extensions; a schema is deleted rarely",
     "sessions._END_ALL": "reads all sessions of the organization, which it ends",

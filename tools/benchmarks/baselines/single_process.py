@@ -47,10 +47,10 @@ from usersvc.rpc.groups import GroupServicer
 from usersvc.rpc.schemas import SchemaServicer
 from usersvc.rpc.users import UserServicer
 from usersvc.rpc.walks import WalkServicer
-from usersvc.store.groups import GroupStore
+from usersvc.store.groups.store import GroupStore
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import CHANNEL, SchemaStore
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 from usersvc.store.walks import WalkStore
 
 

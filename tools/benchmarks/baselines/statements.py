@@ -10,13 +10,13 @@ from tools.benchmarks.work import Work
 from usersvc.domain import changes
 from usersvc.domain.filters import Comparison, Operator, Query
 from usersvc.domain.users import Name, Profile, TypedValue
-from usersvc.store import shared_reads
-from usersvc.store import users as user_store
 from usersvc.store.listing import list_sql
 from usersvc.store.listing.filter_sql import Where
 from usersvc.store.listing.user_fields import USERS
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import PROFILE_COLUMNS
+from usersvc.store.users import shared_reads
+from usersvc.store.users import writes as user_writes
 
 Row = Any  # asyncpg is untyped
 
@@ -79,7 +79,7 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
     def arguments() -> tuple[object, ...]:
         name = f"{uuid4().hex}@bench.test"
         profile = _profile(name)
-        first = user_store._InsertArguments(
+        first = user_writes._InsertArguments(
             organization_id=organization_id,
             now=datetime.now(UTC),
             assigned_fields=changes.assigned_fields(profile),
@@ -89,8 +89,8 @@ def create_with_change(organization_id: UUID, _: Work) -> Statement:
         )
         return *first, *user_rows.columns(profile)
 
-    unique = _names(user_store._InsertArguments._fields)
-    return Statement(user_store._INSERT, arguments, lambda _, row: row is not None, unique)
+    unique = _names(user_writes._InsertArguments._fields)
+    return Statement(user_writes._INSERT, arguments, lambda _, row: row is not None, unique)
 
 
 def _names(first: Sequence[str]) -> frozenset[int]:

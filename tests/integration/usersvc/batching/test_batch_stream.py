@@ -37,7 +37,7 @@ from usersvc.rpc.batching.stream import MAX_PENDING, BatchStream
 from usersvc.rpc.users import UserServicer
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 
 SERVICE = "/cloudacademy.users.v1.UserService"
 READS = frozenset({f"{SERVICE}/GetUser"})

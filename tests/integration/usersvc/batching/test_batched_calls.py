@@ -26,7 +26,7 @@ from usersvc.rpc.batching.servicer import BATCH_METHODS, BatchServicer
 from usersvc.rpc.users import UserServicer
 from usersvc.store.listing.lists import Lists
 from usersvc.store.schemas import SchemaStore
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 
 GET = "/cloudacademy.users.v1.UserService/GetUser"
 

@@ -21,10 +21,10 @@ from tests.support.waiting import quiescent
 from usersvc.domain.errors import USER_NOT_FOUND
 from usersvc.domain.filters import Comparison, Operator, Page, Query
 from usersvc.domain.users import GroupView
-from usersvc.store import shared_reads
 from usersvc.store.listing.lists import Lists
 from usersvc.store.listing.user_fields import USERS
-from usersvc.store.users import UserStore
+from usersvc.store.users import shared_reads
+from usersvc.store.users.store import UserStore
 
 INITECH = "018f6d2e-0000-7000-8000-00000000000c"
 COPY_USER = """

@@ -17,7 +17,7 @@ from usersvc.domain.changes import Origin
 from usersvc.domain.errors import USER_NAME_TAKEN
 from usersvc.domain.users import Profile, TypedValue, User
 from usersvc.store.listing.lists import Lists
-from usersvc.store.users import UserStore
+from usersvc.store.users.store import UserStore
 
 NOW = datetime(2026, 11, 27, tzinfo=UTC)
 ORIGIN = Origin("request")

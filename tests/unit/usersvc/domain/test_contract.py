@@ -10,9 +10,9 @@ from cloudacademy.users.v1 import filter_pb2, users_pb2
 from chassis.database.constraints import violations_as_refusals
 from usersvc.domain import users
 from usersvc.domain.filters import Operator
-from usersvc.store import groups as group_store
-from usersvc.store import users as user_store
+from usersvc.store.groups.store import CONSTRAINTS as GROUP_CONSTRAINTS
 from usersvc.store.listing.user_fields import USERS
+from usersvc.store.users.writes import CONSTRAINTS as USER_CONSTRAINTS
 
 DESCRIPTOR = users_pb2.User.DESCRIPTOR
 # Each organization defines the fields of these messages.
@@ -74,7 +74,7 @@ def test_every_constraint_that_a_caller_can_violate_has_a_refusal():
     schema = "".join(path.read_text() for path in sorted(MIGRATIONS.glob("*.sql")))
     checks = re.findall(r"CONSTRAINT (\w+)\s+CHECK", schema)
     uniques = re.findall(r"CREATE UNIQUE INDEX (\w+)", schema)
-    known = user_store.CONSTRAINTS | group_store.CONSTRAINTS
+    known = USER_CONSTRAINTS | GROUP_CONSTRAINTS
     assert [name for name in [*checks, *uniques] if name not in known] == [
         "changes_untimed_number",  # no caller chooses the number of a change
         "database_identity_is_only",  # only the migration inserts a row
@@ -88,6 +88,6 @@ def test_violation_of_another_constraint_is_an_internal_error(name):
     error.constraint_name = name
     with (
         pytest.raises(asyncpg.UniqueViolationError),
-        violations_as_refusals(user_store.CONSTRAINTS),
+        violations_as_refusals(USER_CONSTRAINTS),
     ):
         raise error

@@ -1,8 +1,8 @@
 """The tables of group members.
 
 All transactions take locks in the same order, so that they cannot deadlock: first users that become
-members, then the nesting lock of the organization, then groups by id. `store.groups` and
-`store.users.delete` keep to this order too.
+members, then the nesting lock of the organization, then groups by id. `store.groups.store` and
+`store.users.deletion` keep to this order too.
 """
 
 from collections.abc import Sequence

@@ -11,10 +11,10 @@ from chassis.errors import DatabaseUnavailable, Refusal
 from usersvc.domain.errors import USER_NOT_FOUND
 from usersvc.domain.lookups import Match, UserKey
 from usersvc.domain.users import GroupList, GroupView, User
-from usersvc.store import lookups, memberships
 from usersvc.store.id_lookups import columns_of, look_up, look_up_across
 from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
+from usersvc.store.users import lookups, memberships
 
 SHARED_GROUPS: Final = 50
 """The groups of a user in more are read by a statement of the user's organization alone, so that

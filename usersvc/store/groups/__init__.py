@@ -1,0 +1,1 @@
+"""The tables of groups and their members: reads, writes and deletion."""

@@ -1,0 +1,1 @@
+"""The tables of users: reads, writes and deletion."""
