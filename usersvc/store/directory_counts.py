@@ -57,10 +57,11 @@ class DirectoryCountStore:
         return None if counted is None else DirectoryCounts(*counts)
 
     async def roll_up(self) -> int:
-        """Count all rows once, later add a batch of changes. Returns 0 if there is nothing to do.
+        """Count all rows once, later add a batch of changes. Returns 0 if no batch is left.
 
-        Returns 0 as well while another replica does this, and while transactions that are older
-        than the migration prevent the first count.
+        Otherwise returns the number of rows that it added or changes that it read. Returns 0 as
+        well while another replica does this, and while transactions that are older than the
+        migration prevent the first count.
         """
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
@@ -76,7 +77,8 @@ async def _add(db: asyncpg.Connection, counted: int, horizon: int) -> int:
     last = await db.fetchval(_LAST_OF_BATCH, counted, horizon, BATCH_CHANGES)
     added: int = await db.fetchval(_ADD, counted, last)
     await db.execute(_RECORD, last)
-    return added
+    # A full batch may change no number; further changes follow it.
+    return BATCH_CHANGES if last < horizon else added
 
 
 async def _count_all(db: asyncpg.Connection, horizon: int) -> int:
@@ -110,9 +112,13 @@ _DIFFERENCES: Final = f"""
 
 _DELETED_ACTIVE: Final = "SELECT organization_id, 0, -1, 0 FROM deleted_active_users WHERE true"
 
+# NULL if all rows must be counted: at first, and if changes were deleted that were not counted.
+# Retention deletes none of these, unless the background task has not run for weeks.
+_COUNTED: Final = "CASE WHEN counted >= trimmed THEN counted END"
+
 # A statement reads `counted` and all rows in one snapshot, so that it counts no change twice.
 _READ: Final = f"""
-    SELECT (SELECT counted FROM change_feed), coalesce(sum(users), 0)::bigint,
+    SELECT (SELECT {_COUNTED} FROM change_feed), coalesce(sum(users), 0)::bigint,
            coalesce(sum(active_users), 0)::bigint, coalesce(sum(groups), 0)::bigint
       FROM (SELECT users, active_users, groups
               FROM directory_counts
@@ -127,13 +133,10 @@ _READ: Final = f"""
            AS part
 """  # noqa: S608
 
-# Retention does not delete changes that are not counted, unless this task has not run for weeks:
-# then all rows are counted again.
-_POSITION: Final = """
-    SELECT CASE WHEN counted >= trimmed THEN counted END, change_horizon(),
-           change_horizon() >= countable_from
+_POSITION: Final = f"""
+    SELECT {_COUNTED}, change_horizon(), change_horizon() >= countable_from
       FROM change_feed
-"""
+"""  # noqa: S608
 
 _LAST_OF_BATCH: Final = """
     SELECT coalesce((SELECT number FROM changes WHERE number > $1 AND number <= $2

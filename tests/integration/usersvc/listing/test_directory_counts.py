@@ -236,10 +236,27 @@ async def test_all_rows_are_counted_again_if_changes_were_deleted_uncounted(user
     await db.execute("UPDATE change_feed SET trimmed = (SELECT max(number) FROM changes)")
     await db.execute("DELETE FROM changes")
     await create(users, "cat")
+    assert await store.read(UUID(ACME)) is None  # until then, lists count the rows
 
     await roll_up(store)
 
     await expect_rows(db, store)
+
+
+async def test_full_batch_that_changes_no_number_is_not_the_last(users, db, store, monkeypatch):
+    await store.roll_up()
+    monkeypatch.setattr(f"{COUNTS}.BATCH_CHANGES", 1)
+    ann = await create(users, "ann")
+    for title in ("Engineer", "Architect"):
+        await update(users, ann.id, title=title)
+    await create(users, "bob")
+
+    await roll_up(store)
+
+    added = await db.fetchval(
+        "SELECT counted = max(number) FROM change_feed, changes GROUP BY counted"
+    )
+    assert added
 
 
 async def test_total_of_another_filter_counts_rows(directory, store):
