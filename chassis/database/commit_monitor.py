@@ -32,7 +32,7 @@ class ActiveStatements:
 
     now: datetime
     executing_since: datetime | None
-    """The start of the oldest statement that is not waiting for the synchronous standby."""
+    """The start of the oldest transaction whose statement is not waiting for the standby."""
     waiting_since: datetime | None
     """The start of the oldest statement whose commit waits for the synchronous standby."""
 
@@ -110,6 +110,9 @@ class CommitMonitor:
     async def wait_for_end(self) -> None:
         """Wait until each statement dropped before this call has ended or is in its commit.
 
+        Statements that were sent together are one transaction: those that begin after this call
+        count, too.
+
         Gives up after `END_SECONDS`. A commit that waits for the standby remains in doubt.
         """
         with suppress(*_READ_ERRORS):
@@ -124,11 +127,12 @@ class CommitMonitor:
         return ActiveStatements(*await self._pool.fetchrow(_ACTIVITY))
 
 
-# `query_start` is the start of the current message. Outside a transaction block, the message that
-# executes a statement also commits it.
+# `query_start` is the start of the current message. Outside a transaction block, statements that
+# were sent together have one `xact_start`, and are committed after the last one.
 _ACTIVITY: Final = """
     SELECT clock_timestamp(),
-           min(query_start) FILTER (WHERE wait_event IS DISTINCT FROM 'SyncRep'),
+           min(least(query_start, xact_start))
+           FILTER (WHERE wait_event IS DISTINCT FROM 'SyncRep'),
            min(query_start) FILTER (WHERE wait_event = 'SyncRep')
       FROM pg_stat_activity
      WHERE datname = current_database()
