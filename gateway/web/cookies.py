@@ -90,13 +90,15 @@ class Cookies:
 def cookie_value(headers: Mapping[str, str], name: str) -> str:
     """The value of a cookie (RFC 6265 section 4.2.1), or an empty string.
 
-    The last one wins if the name occurs several times. aiohttp's `cookies` is not used because it
-    creates an object for each of the thousands of cookies that a header can contain.
+    The last one wins if the name occurs several times. Only spaces and tabs are stripped from a
+    name: browsers let any host set a cookie whose name is a Unicode space and then `__Host-…`.
+    aiohttp's `cookies` is not used because it creates an object for each of the thousands of
+    cookies that a header can contain.
     """
     found = ""
     for pair in headers.get("Cookie", "").split(";"):
         key, _, value = pair.partition("=")
-        if key.strip() == name:
+        if key.strip(" \t") == name:
             found = value.strip()
     return found
 

@@ -40,6 +40,7 @@ def test_session_is_read_from_the_cookie_of_its_region_only():
         ("session=a; session=b", "b"),
         ("session", ""),
         ("other=session=a", ""),
+        ("session=a; \u2000session=b; session\xa0=c; \x85session=d", "a"),
         ("", ""),
     ],
 )
