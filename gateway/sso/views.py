@@ -27,7 +27,7 @@ from gateway.sso.refusals import SignInError
 from gateway.sso.renderer import PageRenderer
 from gateway.sso.services import ServiceClient
 from gateway.sso.xml_worker import XmlWorker
-from gateway.web.cookies import Cookies, cookie_value, new_form_binding
+from gateway.web.cookies import Cookies, new_form_binding
 from gateway.web.csrf import CSRF_FIELD, FormTokens, is_same_origin
 from gateway.web.headers import SECURITY
 from gateway.web.page_limits import PageLimiter
@@ -65,7 +65,6 @@ class SingleSignOn:
         self._renderer = renderer
         self._worker = worker
         self._clock = clock
-        self._cookie = "__Secure-sign-in" if cookies.secure else f"sign-in{cookies.suffix}"
 
     async def show_form(self, context: SignInContext) -> web.Response:
         """Ask for the e-mail address; or, if the query names an organization, for a confirmation.
@@ -136,8 +135,7 @@ class SingleSignOn:
 
     def pending(self, context: SignInContext) -> PendingSignIn:
         """The sign-in that this browser has started. Raises SignInError (no_request)."""
-        cookie = cookie_value(context.request.headers, self._cookie)
-        pending = self._pending.verify(cookie, self._clock())
+        pending = self._pending.verify(self._cookies.sign_in(context.request), self._clock())
         if pending is None:
             raise SignInError("no_request")
         return pending
@@ -154,7 +152,7 @@ class SingleSignOn:
         _check_usable(idp, pending.trial)
         assertion = await self._worker.run(verify, self._sp, idp, response, pending.request_id, now)
         result = await self._finish(context, pending, idp, assertion)
-        result.del_cookie(self._cookie, path=ACS_PATH, secure=True, httponly=True, samesite="None")
+        self._cookies.clear_sign_in(result, ACS_PATH)
         return result
 
     async def refuse_get(self, _: SignInContext) -> web.Response:
@@ -243,17 +241,8 @@ class SingleSignOn:
             replaced=replaced,
         )
         response = redirect(request.url)
-        # SameSite=None, because browsers do not send Lax cookies with a POST from another site.
-        # It requires Secure, which browsers also accept on loopback without TLS.
-        response.set_cookie(
-            self._cookie,
-            self._pending.sign(pending),
-            path=ACS_PATH,
-            max_age=int(LIFETIME.total_seconds()),
-            secure=True,
-            httponly=True,
-            samesite="None",
-        )
+        seconds = int(LIFETIME.total_seconds())
+        self._cookies.set_sign_in(response, self._pending.sign(pending), ACS_PATH, seconds)
         return response
 
     async def _finish(

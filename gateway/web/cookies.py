@@ -53,6 +53,42 @@ class Cookies:
         """Delete the cookie that forms were bound to."""
         self._clear(response, "form", "Strict")
 
+    def sign_in(self, request: web.Request) -> str:
+        """The sign-in that waits for the identity provider's response, or an empty string."""
+        return cookie_value(request.headers, self._name("sign-in"))
+
+    def set_sign_in(
+        self, response: web.StreamResponse, value: str, path: str, seconds: int
+    ) -> None:
+        """Set the sign-in that waits for a response to `path`.
+
+        SameSite=None, because browsers do not send Lax cookies with a POST from another site. It
+        requires Secure, which browsers also accept on loopback without TLS.
+        """
+        response.set_cookie(
+            self._name("sign-in"),
+            value,
+            path=self._path(path),
+            max_age=seconds,
+            secure=True,
+            httponly=True,
+            samesite="None",
+        )
+
+    def clear_sign_in(self, response: web.StreamResponse, path: str) -> None:
+        """Delete the sign-in that waits for a response to `path`."""
+        response.del_cookie(
+            self._name("sign-in"),
+            path=self._path(path),
+            secure=True,
+            httponly=True,
+            samesite="None",
+        )
+
+    def _path(self, path: str) -> str:
+        """The path of a cookie: `/`, if its name has the prefix `__Host-`, which requires it."""
+        return "/" if self.secure else path
+
     def _value(self, request: web.Request, base_name: str) -> str:
         value = cookie_value(request.headers, self._name(base_name))
         # Our values are ASCII. Invalid UTF-8 arrives as surrogates, which later code cannot encode.

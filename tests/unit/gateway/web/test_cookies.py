@@ -24,6 +24,19 @@ def test_session_cookie_names_the_region_over_http():
     assert set_cookie("http://127.0.0.1:8080/x") == "session-us=t; HttpOnly; Path=/; SameSite=Lax"
 
 
+def test_sign_in_cookie_has_host_prefix_over_https():
+    """Another host that could set it could end a sign-in of its own in this browser."""
+    cookies = Cookies.of("https://cloudacademy.com/webhooks/ad/v1/scim", "us")
+    response = web.Response()
+    cookies.set_sign_in(response, "t", "/complete/", 600)
+    (cookie,) = response.cookies.values()
+    assert cookie.OutputString() == (
+        "__Host-sign-in=t; HttpOnly; Max-Age=600; Path=/; SameSite=None; Secure"
+    )
+    sent = {"Cookie": "__Host-sign-in=t; __Secure-sign-in=of-another-host"}
+    assert cookies.sign_in(make_mocked_request("POST", "/complete/", headers=sent)) == "t"
+
+
 def test_session_is_read_from_the_cookie_of_its_region_only():
     request = make_mocked_request("GET", "/", headers={"Cookie": "session-us=a; session=b"})
     assert Cookies.of("http://127.0.0.1:1/", "us").session(request) == "a"
