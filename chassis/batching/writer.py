@@ -91,8 +91,9 @@ class BatchWriter(Generic[Item, Result]):
     async def _run_separately(self, writes: "Sequence[_Write[Item, Result]]") -> None:
         async with asyncio.TaskGroup() as tasks:
             for each in writes:
-                if not each.result.done():  # its caller was not cancelled
-                    each.task = tasks.create_task(self._run_one(each))
+                # A caller that was cancelled must not cancel this task: its item was not written.
+                is_wanted = not each.result.done()
+                each.task = tasks.create_task(self._run_one(each)) if is_wanted else None
 
     async def _run_one(self, write: "_Write[Item, Result]") -> None:
         try:

@@ -134,3 +134,23 @@ async def test_write_cancelled_before_the_flush_is_not_written():
     assert (results[0], results[2]) == (10, 30)
     assert isinstance(results[1], asyncio.CancelledError)
     assert 2 not in [item for call in target.calls for item in call]
+
+
+async def test_cancellation_during_a_failure_leaves_separate_calls_alone():
+    target = Target()
+    target.blocked = asyncio.Event()
+    tasks = [asyncio.create_task(target.writer.write("a", each)) for each in (9, 1, -1, 2)]
+    await quiescent(lambda: len(target.calls))
+    target.blocked.set()  # the call fails before the cancelled caller runs again
+    target.blocked = asyncio.Event()  # the separate calls wait
+    tasks[1].cancel()
+    await quiescent(lambda: len(target.calls))
+    target.blocked.set()
+
+    async with asyncio.timeout(10):
+        first, cancelled, refused, written = await asyncio.gather(*tasks, return_exceptions=True)
+
+    assert (first, written) == (90, 20)
+    assert isinstance(cancelled, asyncio.CancelledError)
+    assert isinstance(refused, SeparableError)
+    assert target.calls == [[9], [1, -1, 2], [-1], [2]]
