@@ -12,6 +12,7 @@ from aiohttp import web
 from cloudacademy.keys.v1.audit_pb2 import Actor, AuditEvent, RecordAuditEventRequest
 from cloudacademy.users.v1.sessions_pb2 import Session
 
+from gateway.backend.actors import actor
 from gateway.backend.client import Origin, call
 from gateway.backend.portal import PortalClients
 from gateway.portal.models.providers import ENTRA, Provider, of_path
@@ -85,11 +86,7 @@ class PageContext:
     @property
     def actor(self) -> Actor:
         """The signed-in user, for the audit trail."""
-        return Actor(
-            id=self.session.user_id,
-            display_name=self.session.user_name,
-            address=self.request.remote or "",
-        )
+        return actor(self.session.user_id, self.session.user_name, self.request.remote or "")
 
     @property
     def page_provider(self) -> Provider | None:

@@ -4,10 +4,11 @@ from typing import Any, Final, TypeVar
 
 import grpc
 from cloudacademy.keys.v1 import audit_pb2_grpc, sso_pb2, sso_pb2_grpc
-from cloudacademy.keys.v1.audit_pb2 import Actor, AuditEvent, RecordAuditEventRequest
+from cloudacademy.keys.v1.audit_pb2 import AuditEvent, RecordAuditEventRequest
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
+from gateway.backend.actors import actor
 from gateway.backend.client import Origin, call
 from gateway.backend.errors import RefusedError
 from gateway.backend.organization_names import OrganizationNames
@@ -98,7 +99,7 @@ class ServiceClient:
             self._audit.RecordAuditEvent,
             RecordAuditEventRequest(
                 organization_id=session.organization_id,
-                actor=Actor(id=session.user_id, display_name=session.user_name, address=address),
+                actor=actor(session.user_id, session.user_name, address),
                 action=AuditEvent.ACTION_SIGNED_IN,
             ),
             request_id,
@@ -113,7 +114,7 @@ class ServiceClient:
             sso_pb2.RecordSsoTestRequest(
                 organization_id=organization_id,
                 etag=trial.etag,
-                actor=Actor(id=trial.user_id, display_name=trial.user_name, address=address),
+                actor=actor(trial.user_id, trial.user_name, address),
             ),
             request_id,
         )

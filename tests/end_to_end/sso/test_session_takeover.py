@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from cloudacademy.keys.v1 import audit_pb2
+from cloudacademy.users.v1.users_pb2 import TypedValue
 from playwright.async_api import Page, expect
 
 from tests.support.browser import Browser
@@ -180,3 +181,17 @@ async def test_sign_ins_sign_outs_and_ended_sessions_are_in_the_audit_trail(
         "ACTION_SIGNED_IN_WITH_LINK",
     ]
     assert {event.actor.id for event in events.events} == {victim.administrator.id}
+
+
+async def test_administrator_whose_name_has_control_characters_signs_in(
+    browser: Browser, operate: Operator, victim: PortalOrganization
+):
+    roles = [TypedValue(value="Administrator")]
+    eve = await victim.create_person(user_name="eve\t\x85@corp.test", roles=roles)
+
+    page = await victim.sign_in(browser, eve)
+
+    assert (page.status, page.location) == (303, "/dashboard/")
+    request = audit_pb2.ListAuditEventsRequest(organization_id=victim.organization_id, page_size=1)
+    (event,) = (await operate.audit.ListAuditEvents(request)).events
+    assert event.actor.display_name == "eve  @corp.test"
