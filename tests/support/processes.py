@@ -1,7 +1,10 @@
 """Child processes of tests: the signals that they inherit, and how they are stopped."""
 
+import os
 import signal
 import subprocess
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 IGNORED_IN_BACKGROUND = (signal.SIGINT, signal.SIGQUIT, signal.SIGHUP)
 """A shell without job control starts `command &` with the first two ignored, nohup the third."""
@@ -22,6 +25,16 @@ def inherit_default_signals() -> None:
 
 def _do_nothing(_number: int, _frame: object) -> None:
     pass
+
+
+@contextmanager
+def frozen(pid: int) -> Iterator[None]:
+    """Stop a process during the block; its connections stay open."""
+    os.kill(pid, signal.SIGSTOP)
+    try:
+        yield
+    finally:
+        os.kill(pid, signal.SIGCONT)
 
 
 def stop(process: "subprocess.Popen[bytes]", seconds: float = STOP_SECONDS) -> int:

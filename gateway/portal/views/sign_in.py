@@ -17,6 +17,10 @@ _REFUSALS = {
     "after 15 minutes. Request a new link.",
     "USER_INACTIVE": "Your account is disabled. Contact your administrator.",
 }
+_NOT_RECORDED = (
+    "Your sign-in could not be recorded at the moment, so it was undone. Each link works once: "
+    "request a new link, and use it in a few minutes."
+)
 
 
 def routes() -> Sequence[Route]:
@@ -93,7 +97,10 @@ async def follow_link(context: PageContext) -> web.Response:
         return _refused(context, error)
     context.session = signed_in.session
     if context.session.administrator:
-        await context.record(AuditEvent.ACTION_SIGNED_IN_WITH_LINK)
+        try:
+            await context.record(AuditEvent.ACTION_SIGNED_IN_WITH_LINK)
+        except RefusedError as error:
+            return await _undone(context, error, signed_in.session_token)
     response = context.redirect(HOME)
     context.portal.cookies.set_session(response, signed_in.session_token)
     return response
@@ -103,6 +110,18 @@ def _refused(context: PageContext, error: RefusedError) -> web.Response:
     refusal = _REFUSALS[error.reason]
     return context.page(
         "sign_in_link.html", error.status, title="Sign in with a link", refusal=refusal
+    )
+
+
+async def _undone(context: PageContext, error: RefusedError, session_token: str) -> web.Response:
+    """End a new session that is not in the audit trail. The link was used up."""
+    context.session = pb.Session()
+    await context.call(
+        context.portal.clients.sessions.EndSession,
+        pb.EndSessionRequest(session_token=session_token),
+    )
+    return context.page(
+        "sign_in_link.html", error.status, title="Sign in with a link", refusal=_NOT_RECORDED
     )
 
 

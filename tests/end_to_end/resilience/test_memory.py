@@ -3,13 +3,11 @@
 import asyncio
 import itertools
 import json
-import os
 import re
 import secrets
-import signal
 from collections import Counter
 from collections.abc import AsyncIterator, Coroutine, Iterator
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager
 from datetime import UTC, datetime
 from uuid import uuid4
 
@@ -24,6 +22,7 @@ from gateway.sso.pending import LIFETIME, PendingSignIn, PendingSignIns
 from tests.support.gateways import Gateway, running_gateway
 from tests.support.operators import Operator
 from tests.support.process_memory import MEBIBYTE, peak_bytes
+from tests.support.processes import frozen
 from tests.support.scim import Client
 from tests.support.single_sign_on import ACS_PATH
 from tests.support.stack import ROOT, Stack
@@ -58,15 +57,6 @@ def large_group() -> bytes:
     number = (MAX_BODY_BYTES - 100) // member_bytes
     document["members"] = [{"value": str(uuid4())} for _ in range(number)]
     return json.dumps(document, separators=(",", ":")).encode()
-
-
-@contextmanager
-def frozen(pid: int) -> Iterator[None]:
-    os.kill(pid, signal.SIGSTOP)
-    try:
-        yield
-    finally:
-        os.kill(pid, signal.SIGCONT)
 
 
 async def send(session: aiohttp.ClientSession, gateway: Gateway, token: str, body: bytes) -> int:

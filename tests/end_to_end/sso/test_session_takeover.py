@@ -5,6 +5,7 @@ from contextlib import asynccontextmanager
 import pytest
 from aiohttp import web
 from cloudacademy.keys.v1 import audit_pb2
+from cloudacademy.users.v1 import sessions_pb2
 from cloudacademy.users.v1.users_pb2 import TypedValue
 from playwright.async_api import Page, expect
 
@@ -12,6 +13,7 @@ from tests.support.browser import Browser
 from tests.support.chromium import chromium
 from tests.support.operators import Operator
 from tests.support.portal_organization import PortalOrganization, create_portal_organization
+from tests.support.processes import frozen
 from tests.support.saml.idp import encoded
 from tests.support.saml.requests import read_authn_request
 from tests.support.single_sign_on import (
@@ -195,3 +197,19 @@ async def test_administrator_whose_name_has_control_characters_signs_in(
     request = audit_pb2.ListAuditEventsRequest(organization_id=victim.organization_id, page_size=1)
     (event,) = (await operate.audit.ListAuditEvents(request)).events
     assert event.actor.display_name == "eve  @corp.test"
+
+
+async def test_sign_in_by_link_that_cannot_be_recorded_is_undone(
+    browser: Browser, operate: Operator, tenant: Stack, victim: PortalOrganization
+):
+    action, fields = (await browser.get("/login/link")).form()
+    token = await victim.create_link_token()
+    action, fields = (await browser.post(action, fields | {"token": token})).form()
+
+    with frozen(tenant.pid("keysvc")):
+        page = await browser.post(action, fields)
+
+    assert page.status == 503
+    assert "request a new link" in page.text
+    request = sessions_pb2.ListSessionsRequest(organization_id=victim.organization_id)
+    assert not (await operate.sessions.ListSessions(request)).sessions
