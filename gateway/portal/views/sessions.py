@@ -62,14 +62,23 @@ async def end_all(context: PageContext) -> web.Response:
 
 async def _end(context: PageContext, request: pb.EndSessionsRequest, done: str) -> web.Response:
     request.organization_id = context.organization_id
+    # Recorded first: what is not recorded must not happen, and a retry finds nothing to record.
+    await context.record(AuditEvent.ACTION_SESSIONS_ENDED, await _user_of(context, request))
     response = await context.call(context.portal.clients.sessions.EndSessions, request)
-    users = {session.user_id for session in response.sessions}
-    if users:
-        await context.record(
-            AuditEvent.ACTION_SESSIONS_ENDED, "" if request.all else next(iter(users))
-        )
     if any(each.session_id == context.session.session_id for each in response.sessions):
         ended = context.redirect("/login/")
         context.portal.cookies.clear_session(ended)
         return ended
     return context.redirect(f"{SESSIONS}?done={done}")
+
+
+async def _user_of(context: PageContext, request: pb.EndSessionsRequest) -> str:
+    """The user whose sessions are to end; empty for all users, or if the session has ended."""
+    if not request.session_id:
+        return request.user_id
+    response = await context.call(
+        context.portal.clients.sessions.ListSessions,
+        pb.ListSessionsRequest(organization_id=context.organization_id, page_size=1_000),
+    )
+    users = (each.user_id for each in response.sessions if each.session_id == request.session_id)
+    return next(users, "")

@@ -36,6 +36,7 @@ def equal(field: str, value: str = "x") -> Comparison:
 
 
 SCAN = Comparison("title", Operator.CONTAINS, "x")
+SEARCH = Comparison("user_name", Operator.CONTAINS, "xyz")
 
 
 def lists_with_limits(database: Database, **limits: float) -> Lists:
@@ -81,13 +82,14 @@ async def test_scan_without_free_slot_is_refused_as_overloaded(database):
     assert refused.value.retry_after_seconds == 1.0
 
 
-async def test_endless_scan_of_one_organization_does_not_block_another(database, users_url):
-    """No scan of users finishes while the table is locked."""
+@pytest.mark.parametrize("costly", [SCAN, SEARCH], ids=["a scan", "a search by name"])
+async def test_endless_scan_of_one_organization_does_not_block_another(database, users_url, costly):
+    """No scan or search of users finishes while the table is locked."""
     lists = Lists(database)
 
     async def scan() -> int | str:
         try:
-            return await lists.count(UUID(ACME), SCAN, USERS)
+            return await lists.count(UUID(ACME), costly, USERS)
         except Refusal as refusal:
             return refusal.reason
 
