@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 
 import grpc
 from aiohttp import web
-from cloudacademy.keys.v1 import keys_pb2_grpc
+from cloudacademy.keys.v1 import domains_pb2_grpc, keys_pb2_grpc
 from cloudacademy.users.v1.activity_pb2_grpc import ActivityServiceStub
 
 from chassis import process
@@ -47,6 +47,7 @@ from gateway.backend.peers import Peer, Peers
 from gateway.backend.portal import portal_clients
 from gateway.backend.schemas import SchemaClient
 from gateway.backend.walks import WalkClient
+from gateway.domain_proofs.checker import DomainChecker
 from gateway.http.body import BodyMemory
 from gateway.http.client_address import trust_proxies
 from gateway.http.compute_worker import ComputeWorker
@@ -96,15 +97,20 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
         outbound = await exit_stack.enter_async_context(
             outbound_clients(settings.outbound, urlsplit(settings.public_url).hostname or "")
         )
+        checker = DomainChecker(
+            domains_pb2_grpc.DomainServiceStub(keys), outbound.domain_texts, logger
+        )
         peers = _peers(settings, channels, logger, metrics)
-        assembly = Assembly(settings, channels, guards, exit_stack, logger)
+        assembly = Assembly(settings, channels, guards, checker, exit_stack=exit_stack, log=logger)
         app = assembly.application(metrics, peers)
         tasks.observe(metrics)
         outbound.observe(metrics)
+        checker.observe(metrics)
         exit_stack.enter_context(admin_port(settings.admin, metrics, {}, logger))
         runner = Runner(app, logger, guards.connections, heads=guards.heads, tasks=tasks)
         await peers.attempt(certificates)
         tasks.start("clock comparison", peers.run)
+        tasks.start("domain checks", checker.run)
         async with _background_tasks(channels, guards, assembly.resource_types, logger, tasks):
             try:
                 await runner.listen(settings.listen)
@@ -212,12 +218,15 @@ class Assembly:
         settings: Settings,
         channels: Channels,
         guards: Guards,
+        domain_checker: DomainChecker,
+        *,
         exit_stack: AsyncExitStack,
         log: Logger,
     ) -> None:
         self._settings = settings
         self._channels = channels
         self._guards = guards
+        self._domain_checker = domain_checker
         self._exit_stack = exit_stack
         self._log = log
         self.resource_types = ResourceTypes(
@@ -281,7 +290,12 @@ class Assembly:
         settings, channels = self._settings, self._channels
         clients = portal_clients(channels.users, channels.keys, self._organization_names)
         pages = portal(
-            clients, settings.tenant_url, settings.region, settings.keys.shared, system_clock
+            clients,
+            self._domain_checker,
+            tenant_url=settings.tenant_url,
+            region=settings.region,
+            secrets=settings.keys.shared,
+            clock=system_clock,
         )
         return portal_routes(pages, self._guards.pages, self._log)
 

@@ -29,6 +29,7 @@ from keysvc.store.erasure import ErasureStore
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
+from keysvc.store.sso_domains import SsoDomainStore
 from keysvc.wiring import MIGRATIONS, NAME, serve
 
 
@@ -49,6 +50,7 @@ async def operate(settings: Settings, arguments: argparse.Namespace) -> dict[str
             AuditStore(database),
             ErasureStore(database),
             SsoStore(database),
+            SsoDomainStore(database),
             settings.region,
             system_clock,
             secrets.token_bytes,
@@ -105,6 +107,7 @@ def _parser() -> argparse.ArgumentParser:
         ("erase-person", "erase the names and addresses of a person from audit trail and keys"),
         ("get-sso-connection", "print the single sign-on connection of an organization"),
         ("deactivate-sso-connection", "switch single sign-on off and keep its setup"),
+        ("verify-domain", "accept an e-mail domain without its record in the DNS"),
     ):
         commands.add_parser(name, help=description).add_argument(
             "organization", metavar="ORGANIZATION"
@@ -113,11 +116,22 @@ def _parser() -> argparse.ArgumentParser:
         "release-sso-domain", help="remove an e-mail domain from its organization"
     )
     release.add_argument("domain", metavar="DOMAIN")
+    release.add_argument(
+        "--organization",
+        default="",
+        metavar="ORGANIZATION",
+        help="the default is the one that has proven the domain",
+    )
+    commands.choices["verify-domain"].add_argument("domain", metavar="DOMAIN")
+    commands.choices["verify-domain"].add_argument(
+        "--reason", required=True, metavar="TEXT", help="is shown in the audit trail"
+    )
     for name in (
         "activate-integration",
         "deactivate-integration",
         "deactivate-sso-connection",
         "release-sso-domain",
+        "verify-domain",
     ):
         commands.choices[name].add_argument(
             "--by", default=OPERATOR, metavar="WHO", help="the default is `operator`"

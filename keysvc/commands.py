@@ -8,13 +8,13 @@ from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
+from cloudacademy.keys.v1 import audit_pb2, domains_pb2, keys_pb2, sso_pb2
 from google.protobuf.message import Message
 
 from chassis.clock import Clock
 from chassis.errors import InvalidField
 from chassis.rpc.uuids import read_uuid
-from keysvc.domain import key_token
+from keysvc.domain import key_token, sso_domains
 from keysvc.domain.audit import OPERATOR, check_author, operator, without_operator_prefix
 from keysvc.domain.keys import NewKey
 from keysvc.domain.organizations import NewOrganization, Region
@@ -25,6 +25,7 @@ from keysvc.store.erasure import ERASED, ErasureStore
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
+from keysvc.store.sso_domains import SsoDomainStore
 
 CommandResult: TypeAlias = Message | Mapping[str, object]
 
@@ -38,6 +39,7 @@ class CommandContext:
     audit: AuditStore
     erasures: ErasureStore
     sso: SsoStore
+    domains: SsoDomainStore
     region: Region
     clock: Clock
     random_bytes: key_token.RandomBytes
@@ -120,7 +122,9 @@ async def erase_person(context: CommandContext, arguments: Namespace) -> Command
 async def get_sso_connection(context: CommandContext, arguments: Namespace) -> Message:
     organization_id = read_uuid("ORGANIZATION", arguments.organization)
     connection = await context.sso.get(organization_id)
-    return sso_pb2.GetSsoConnectionResponse(connection=convert.sso_connection_message(connection))
+    return sso_pb2.GetSsoConnectionResponse(
+        connection=convert.sso_connection_message(connection, context.clock())
+    )
 
 
 async def deactivate_sso_connection(context: CommandContext, arguments: Namespace) -> Message:
@@ -130,16 +134,35 @@ async def deactivate_sso_connection(context: CommandContext, arguments: Namespac
         organization_id, False, operator(arguments.by), context.clock
     )
     return sso_pb2.DeactivateSsoConnectionResponse(
-        connection=convert.sso_connection_message(connection)
+        connection=convert.sso_connection_message(connection, context.clock())
     )
 
 
 async def release_sso_domain(context: CommandContext, arguments: Namespace) -> Message:
     check_author("--by", arguments.by)
     domain = arguments.domain.lower()
-    connection = await context.sso.release_domain(domain, operator(arguments.by), context.clock)
+    organization_id = (
+        read_uuid("--organization", arguments.organization) if arguments.organization else None
+    )
+    connection = await context.sso.release_domain(
+        domain, organization_id, operator(arguments.by), context.clock
+    )
     return sso_pb2.UpdateSsoConnectionResponse(
-        connection=convert.sso_connection_message(connection)
+        connection=convert.sso_connection_message(connection, context.clock())
+    )
+
+
+async def verify_domain(context: CommandContext, arguments: Namespace) -> Message:
+    organization_id = read_uuid("ORGANIZATION", arguments.organization)
+    domain = arguments.domain.strip().lower()
+    check_author("--by", arguments.by)
+    sso_domains.check_domain("DOMAIN", domain)
+    sso_domains.check_reason(arguments.reason)
+    verified = await context.domains.verify(
+        organization_id, domain, arguments.reason, operator(arguments.by), context.clock
+    )
+    return domains_pb2.VerifyDomainResponse(
+        domain=convert.domain_message(verified, context.clock())
     )
 
 
@@ -166,4 +189,5 @@ COMMANDS: Final[Mapping[str, Callable[[CommandContext, Namespace], Awaitable[Com
     "get-sso-connection": get_sso_connection,
     "deactivate-sso-connection": deactivate_sso_connection,
     "release-sso-domain": release_sso_domain,
+    "verify-domain": verify_domain,
 }

@@ -7,7 +7,12 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
-from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.keys.v1 import (
+    audit_pb2_grpc,
+    domains_pb2_grpc,
+    keys_pb2_grpc,
+    sso_pb2_grpc,
+)
 from cloudacademy.peers.v1 import peers_pb2_grpc
 
 from chassis.clock import Clock, system_clock
@@ -31,6 +36,7 @@ from keysvc.domain.key_token import RandomBytes
 from keysvc.domain.organizations import Region
 from keysvc.rpc.audit import AuditServicer
 from keysvc.rpc.authorization import CALLERS
+from keysvc.rpc.domains import DomainServicer
 from keysvc.rpc.integrations import IntegrationServicer
 from keysvc.rpc.keys import KeyServicer
 from keysvc.rpc.organizations import OrganizationServicer
@@ -41,6 +47,7 @@ from keysvc.store.common import CHANNEL
 from keysvc.store.keys import KeyStore
 from keysvc.store.organizations import OrganizationStore
 from keysvc.store.sso import SsoStore
+from keysvc.store.sso_domains import SsoDomainStore
 
 NAME: Final = "keysvc"
 HEARTBEAT_SECONDS: Final = 0.2  # the contract says 0.25; the rest is for the statement
@@ -111,6 +118,8 @@ def _add_services(server: Server, database: Database, region: Region, clock: Clo
     keys_pb2_grpc.add_IntegrationServiceServicer_to_server(integrations, server.grpc)
     sso = SsoServicer(SsoStore(database), clock)
     sso_pb2_grpc.add_SsoServiceServicer_to_server(sso, server.grpc)
+    domains = DomainServicer(SsoDomainStore(database), clock)
+    domains_pb2_grpc.add_DomainServiceServicer_to_server(domains, server.grpc)
     peers = PeerServicer(NAME, region, clock)
     peers_pb2_grpc.add_PeerServiceServicer_to_server(peers, server.grpc)
     audit = AuditServicer(AuditStore(database), clock)

@@ -133,6 +133,7 @@ HTTP_ERRORS: Final[Mapping[str, HttpError]] = {
     "SIGN_IN_AMBIGUOUS": HttpError(409),
     "SIGN_IN_CONFLICT": HttpError(409),
     "SIGN_IN_UNKNOWN": HttpError(403),
+    "SIGN_IN_DOMAIN_UNPROVEN": HttpError(403),
     "SSO_NOT_TESTED": HttpError(409),
     "SSO_CONNECTION_NOT_FOUND": HttpError(404),
     "SSO_DOMAIN_TAKEN": HttpError(409),

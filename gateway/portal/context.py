@@ -15,6 +15,7 @@ from cloudacademy.users.v1.sessions_pb2 import Session
 from gateway.backend.actors import actor
 from gateway.backend.client import Origin, call
 from gateway.backend.portal import PortalClients
+from gateway.domain_proofs.checker import DomainChecker
 from gateway.portal.models.providers import ENTRA, Provider, of_path
 from gateway.portal.renderer import TemplateRenderer
 from gateway.web.cookies import Cookies
@@ -50,6 +51,7 @@ class Portal:
     """The collaborators that all requests share."""
 
     clients: PortalClients
+    domain_checker: DomainChecker
     renderer: TemplateRenderer
     form_tokens: FormTokens
     cookies: Cookies

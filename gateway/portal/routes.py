@@ -8,6 +8,7 @@ from aiohttp import web
 from chassis.clock import Clock
 from chassis.observability.log import Logger
 from gateway.backend.portal import PortalClients
+from gateway.domain_proofs.checker import DomainChecker
 from gateway.portal.context import Access, Portal, Route
 from gateway.portal.endpoint import PortalEndpoint
 from gateway.portal.models import times
@@ -37,11 +38,18 @@ _ROOTS: Final = ("dashboard", "settings", "people", "groups", "login", "logout",
 
 
 def portal(
-    clients: PortalClients, tenant_url: str, region: str, secrets: SharedSecrets, clock: Clock
+    clients: PortalClients,
+    domain_checker: DomainChecker,
+    *,
+    tenant_url: str,
+    region: str,
+    secrets: SharedSecrets,
+    clock: Clock,
 ) -> Portal:
     """Create the object that all pages share."""
     return Portal(
         clients=clients,
+        domain_checker=domain_checker,
         renderer=TemplateRenderer(Assets().url, filters()),
         form_tokens=FormTokens(secrets),
         cookies=Cookies.of(tenant_url, region),

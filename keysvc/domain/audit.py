@@ -32,6 +32,10 @@ class Action(StrEnum):
     SIGNED_OUT = "signed_out"
     SESSIONS_ENDED = "sessions_ended"
     LOG_EXPORTED = "log_exported"
+    DOMAIN_PROVEN = "domain_proven"
+    DOMAIN_PROOF_MISSING = "domain_proof_missing"
+    DOMAIN_LOST = "domain_lost"
+    DOMAIN_VERIFIED = "domain_verified"
 
 
 REPORTED_ACTIONS: Final = frozenset(
@@ -76,6 +80,8 @@ class AuditEvent:
     key_id: UUID | None = None
     fields: Sequence[str] = ()
     user_id: UUID | None = None
+    domain: str = ""
+    reason: str = ""
 
 
 def operator(name: str) -> Actor:

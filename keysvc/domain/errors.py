@@ -102,8 +102,8 @@ SSO_CONNECTION_NOT_FOUND: Final = RefusalKind[()](
 SSO_DOMAIN_TAKEN: Final = RefusalKind[str](
     "SSO_DOMAIN_TAKEN",
     Code.ALREADY_EXISTS,
-    "Another organization uses the domain {domain} for single sign-on. If the domain is yours, "
-    "contact Cloud Academy's support.",
+    "Another organization has proven the domain {domain}. If the domain is yours, contact Cloud "
+    "Academy's support.",
     parameters=("domain",),
     metadata=("domain",),
 )

@@ -12,6 +12,7 @@ from uuid import UUID
 from chassis.errors import InvalidField, Refusal
 from keysvc.domain.errors import SSO_NOT_TESTED
 from keysvc.domain.organizations import refuse_control_characters
+from keysvc.domain.sso_domains import SsoDomain, check_domain
 
 URL_MAXIMUM: Final = 2_000
 ENTITY_ID_MAXIMUM: Final = 1_024
@@ -47,6 +48,8 @@ class SsoConnection:
     update_time: datetime
     setup: SsoSetup
     organization_name: str = ""
+    domains: tuple[SsoDomain, ...] = ()
+    """The domains of the setup, with their proofs."""
 
     @property
     def etag(self) -> str:
@@ -68,6 +71,7 @@ def normalize_setup(setup: SsoSetup) -> SsoSetup:
     for domain in domains:
         if not _DOMAIN.fullmatch(domain):
             raise InvalidField("connection.domains", "must be domains such as acme.com")
+        check_domain("connection.domains", domain)
     return replace(setup, domains=tuple(sorted(domains)))
 
 

@@ -40,4 +40,9 @@ CALLERS: Final[Mapping[str, Mapping[str, AbstractSet[str]]]] = {
         "DeactivateSsoConnection": _GATEWAY_AND_OPERATOR,
         "FindSsoConnection": _GATEWAY_AND_OPERATOR,
     },
+    "cloudacademy.keys.v1.DomainService": {
+        "LeaseDomainChecks": _GATEWAY,
+        "RecordDomainCheck": _GATEWAY,
+        "VerifyDomain": _OPERATOR,
+    },
 }

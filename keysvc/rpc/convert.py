@@ -6,7 +6,7 @@ from datetime import datetime
 from typing import Final, TypeVar
 from uuid import UUID
 
-from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
+from cloudacademy.keys.v1 import audit_pb2, domains_pb2, keys_pb2, sso_pb2
 from google.protobuf.timestamp_pb2 import Timestamp
 
 from chassis.errors import InvalidField
@@ -16,6 +16,7 @@ from keysvc.domain.keys import Key
 from keysvc.domain.organizations import Integration, Organization, Region
 from keysvc.domain.pages import Position
 from keysvc.domain.sso import SsoConnection, SsoSetup
+from keysvc.domain.sso_domains import SsoDomain, State
 from keysvc.rpc.page_tokens import to_token
 
 PAGE_SIZE: Final = 100
@@ -137,6 +138,8 @@ def audit_event_message(event: AuditEvent) -> audit_pb2.AuditEvent:
         key_id=str(event.key_id or ""),
         fields=event.fields,
         user_id=str(event.user_id or ""),
+        domain=event.domain,
+        reason=event.reason,
     )
 
 
@@ -150,7 +153,7 @@ def read_sso_setup(connection: sso_pb2.SsoConnection) -> SsoSetup:
     )
 
 
-def sso_connection_message(connection: SsoConnection) -> sso_pb2.SsoConnection:
+def sso_connection_message(connection: SsoConnection, now: datetime) -> sso_pb2.SsoConnection:
     setup = connection.setup
     return sso_pb2.SsoConnection(
         organization_id=str(connection.organization_id),
@@ -163,6 +166,23 @@ def sso_connection_message(connection: SsoConnection) -> sso_pb2.SsoConnection:
         certificates=setup.certificates,
         create_missing_users=setup.create_missing_users,
         domains=setup.domains,
+        domain_proofs=[domain_message(each, now) for each in connection.domains],
+    )
+
+
+def domain_message(domain: SsoDomain, now: datetime) -> domains_pb2.Domain:
+    state = domain.state(now)
+    return domains_pb2.Domain(
+        organization_id=str(domain.organization_id),
+        name=domain.domain,
+        state=f"STATE_{state.name}",
+        record_name=domain.record_name,
+        record_value=domain.record_value,
+        proven_time=timestamp(domain.proven_time),
+        grace_end_time=timestamp(domain.grace_until) if state is State.GRACE else None,
+        last_check_time=timestamp(domain.last_check_time),
+        loss_time=timestamp(domain.loss_time),
+        verified_by_operator=domain.is_override,
     )
 
 

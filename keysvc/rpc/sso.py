@@ -36,7 +36,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         connection = await self._store.get(organization_id)
         return sso_pb2.GetSsoConnectionResponse(
-            connection=convert.sso_connection_message(connection)
+            connection=convert.sso_connection_message(connection, self._clock())
         )
 
     async def UpdateSsoConnection(
@@ -53,7 +53,7 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
             self._clock,
         )
         return sso_pb2.UpdateSsoConnectionResponse(
-            connection=convert.sso_connection_message(connection)
+            connection=convert.sso_connection_message(connection, self._clock())
         )
 
     async def RecordSsoTest(
@@ -64,7 +64,9 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         connection = await self._store.record_test(
             organization_id, request.etag, actor, self._clock
         )
-        return sso_pb2.RecordSsoTestResponse(connection=convert.sso_connection_message(connection))
+        return sso_pb2.RecordSsoTestResponse(
+            connection=convert.sso_connection_message(connection, self._clock())
+        )
 
     async def ActivateSsoConnection(
         self, request: sso_pb2.ActivateSsoConnectionRequest, context: Context
@@ -85,13 +87,15 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
     ) -> sso_pb2.FindSsoConnectionResponse:
         match request.WhichOneof("of"):
             case "email":
-                connection = await self._store.find_by_domain(sso.domain_of(request.email))
+                connection = await self._store.find_by_domain(
+                    sso.domain_of(request.email), self._clock()
+                )
             case "organization_id":
                 connection = await self._find_by_organization(request.organization_id)
             case _:
                 raise InvalidField("of", "must be set")
         return sso_pb2.FindSsoConnectionResponse(
-            connection=convert.sso_connection_message(connection),
+            connection=convert.sso_connection_message(connection, self._clock()),
             organization_display_name=connection.organization_name,
         )
 
@@ -110,7 +114,8 @@ class SsoServicer(sso_pb2_grpc.SsoServiceServicer):
         organization_id = read_uuid("organization_id", request.organization_id)
         actor = convert.read_actor(request.actor)
         return convert.sso_connection_message(
-            await self._store.set_active(organization_id, active, actor, self._clock)
+            await self._store.set_active(organization_id, active, actor, self._clock),
+            self._clock(),
         )
 
     def _read_setup(self, message: sso_pb2.SsoConnection) -> SsoSetup:

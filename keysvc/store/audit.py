@@ -36,7 +36,7 @@ class AuditStore:
             rows = await db.fetch(
                 """
                 SELECT organization_id, event_id, create_time, actor_id, actor_display_name,
-                       actor_address, action, key_id, fields, user_id
+                       actor_address, action, key_id, fields, user_id, domain, reason
                   FROM audit_events
                  WHERE organization_id = $1 AND (create_time, event_id) < ($2, $3)
                    AND (cardinality($5::text[]) = 0 OR action = ANY($5))
@@ -74,16 +74,19 @@ async def record_action(
     key_id: UUID | None = None,
     fields: Sequence[str] = (),
     user_id: UUID | None = None,
+    domain: str = "",
+    reason: str = "",
 ) -> None:
     """Record an action, in the transaction that makes the change."""
     await db.execute(
         """
         INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
-                                  actor_address, action, key_id, fields, user_id)
-        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
+                                  actor_address, action, key_id, fields, user_id, domain,
+                                  reason)
+        VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11)
         """,
         *(organization_id, now, actor.actor_id, actor.display_name),
-        *(actor.address, action.value, key_id, fields, user_id),
+        *(actor.address, action.value, key_id, fields, user_id, domain, reason),
     )
 
 
@@ -97,4 +100,6 @@ def _event(row: asyncpg.Record) -> AuditEvent:
         row["key_id"],
         tuple(row["fields"]),
         row["user_id"],
+        row["domain"],
+        row["reason"],
     )

@@ -1,5 +1,6 @@
 """The SQL of single sign-on connections."""
 
+from datetime import datetime
 from typing import Final
 from uuid import UUID
 
@@ -11,10 +12,13 @@ from chassis.errors import ETAG_MISMATCH, Refusal
 from chassis.etags import require_etag
 from keysvc.domain import sso
 from keysvc.domain.audit import Action, Actor
-from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND, SSO_DOMAIN_TAKEN
+from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND
+from keysvc.domain.public_mail_domains import is_public_mail
 from keysvc.domain.sso import SsoConnection, SsoSetup
+from keysvc.domain.sso_domains import NEW_CLAIM
 from keysvc.store.audit import record_action
 from keysvc.store.common import lock_organization
+from keysvc.store.sso_domains import select_domains
 
 
 class SsoStore:
@@ -28,20 +32,29 @@ class SsoStore:
         async with self._database.connection() as db:
             return await _select(db, organization_id)
 
-    async def find_by_domain(self, domain: str) -> SsoConnection:
-        """Find the active connection of a domain. Refuses SSO_CONNECTION_NOT_FOUND."""
+    async def find_by_domain(self, domain: str, now: datetime) -> SsoConnection:
+        """Find the active connection of a domain that is proven, or in its grace period.
+
+        Refuses SSO_CONNECTION_NOT_FOUND.
+        """
+        if is_public_mail(domain):  # a connection may have it since before it was refused
+            raise Refusal(SSO_CONNECTION_NOT_FOUND)
         async with self._database.connection() as db:
-            organization_id = await db.fetchval(_FIND, domain)
+            organization_id = await db.fetchval(_FIND, domain, now)
             if organization_id is None:
                 raise Refusal(SSO_CONNECTION_NOT_FOUND)
             return await _select(db, organization_id)
 
-    async def release_domain(self, domain: str, actor: Actor, clock: Clock) -> SsoConnection:
-        """Remove a domain from its organization. Refuses SSO_CONNECTION_NOT_FOUND."""
+    async def release_domain(
+        self, domain: str, organization_id: UUID | None, actor: Actor, clock: Clock
+    ) -> SsoConnection:
+        """Remove a domain from an organization; by default from the one that uses it.
+
+        An organization uses a domain that it has proven, or that has a grace period. Refuses
+        SSO_CONNECTION_NOT_FOUND.
+        """
         async with self._database.connection() as db:
-            organization_id = await db.fetchval(
-                "SELECT organization_id FROM sso_domains WHERE domain = $1", domain
-            )
+            organization_id = await db.fetchval(_FIND_USER_OF_DOMAIN, domain, organization_id)
             if organization_id is None:
                 raise Refusal(SSO_CONNECTION_NOT_FOUND)
             before = await _select(db, organization_id)
@@ -59,7 +72,7 @@ class SsoStore:
         """Set up the connection if `etags` allow it. An equal setup changes nothing.
 
         A change that invalidates the last test deactivates the connection. Refuses
-        ORGANIZATION_NOT_FOUND, ETAG_MISMATCH and SSO_DOMAIN_TAKEN.
+        ORGANIZATION_NOT_FOUND and ETAG_MISMATCH.
         """
         async with self._database.transaction() as db:
             await lock_organization(db, organization_id)
@@ -75,8 +88,7 @@ class SsoStore:
                 *(setup.certificates, setup.create_missing_users),
             )
             if "domains" in changed:
-                await _write_domains(db, organization_id, setup.domains)
-                await _remove_other_domains(db, organization_id, setup.domains)
+                await _write_domains(db, organization_id, setup.domains, now)
             await record_action(db, organization_id, Action.SSO_UPDATED, actor, now, fields=changed)
             if before.active and needs_test:
                 await record_action(db, organization_id, Action.SSO_DEACTIVATED, actor, now)
@@ -139,27 +151,15 @@ async def _select(db: asyncpg.Connection, organization_id: UUID) -> SsoConnectio
             tuple(row["domains"]),
         ),
         organization_name=row["display_name"],
+        domains=await select_domains(db, organization_id),
     )
 
 
 async def _write_domains(
-    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
+    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...], now: datetime
 ) -> None:
-    """Add domains in sorted order, before others are removed.
-
-    An insert waits for a transaction that adds or removes the same domain. This order prevents
-    deadlocks between organizations.
-    """
-    for domain in domains:
-        try:
-            await db.execute(_ADD_DOMAIN, organization_id, domain)
-        except asyncpg.UniqueViolationError:
-            raise Refusal(SSO_DOMAIN_TAKEN, domain) from None
-
-
-async def _remove_other_domains(
-    db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...]
-) -> None:
+    """Add and remove domains. A domain that stays keeps its proof; an added one has none."""
+    await db.execute(_ADD_DOMAINS, organization_id, domains, now, now + NEW_CLAIM)
     await db.execute(
         "DELETE FROM sso_domains WHERE organization_id = $1 AND domain <> ALL($2::text[])",
         *(organization_id, domains),
@@ -184,20 +184,6 @@ _SELECT: Final = """
      WHERE organization_id = $1
 """
 
-_FIND: Final = """
-    SELECT organization_id
-      FROM sso_domains
-      JOIN sso_connections USING (organization_id)
-     WHERE domain = $1 AND active
-"""
-
-# Ignores a conflict with the organization's own row.
-_ADD_DOMAIN: Final = """
-    INSERT INTO sso_domains (organization_id, domain)
-    VALUES ($1, $2)
-    ON CONFLICT ON CONSTRAINT sso_domains_pkey DO NOTHING
-"""
-
 # $2: whether the change invalidates the last test.
 _WRITE: Final = """
     INSERT INTO sso_connections AS known
@@ -210,4 +196,43 @@ _WRITE: Final = """
            test_time = CASE WHEN $2 THEN NULL ELSE known.test_time END,
            update_time = $3, sso_url = $4, idp_entity_id = $5, certificates = $6,
            create_missing_users = $7
+"""
+
+_FIND: Final = """
+    SELECT organization_id
+      FROM (SELECT organization_id, 1 AS rank
+              FROM sso_domains
+             WHERE domain = $1 AND proven_time IS NOT NULL
+             UNION ALL
+            SELECT organization_id, 2
+              FROM sso_domains
+             WHERE domain = $1 AND grace_until > $2) AS trusted
+      JOIN sso_connections USING (organization_id)
+     WHERE active
+     ORDER BY rank
+     LIMIT 1
+"""
+
+_FIND_USER_OF_DOMAIN: Final = """
+    SELECT organization_id
+      FROM (SELECT organization_id, 1 AS rank
+              FROM sso_domains
+             WHERE organization_id = $2::uuid AND domain = $1
+             UNION ALL
+            SELECT organization_id, 2
+              FROM sso_domains
+             WHERE $2 IS NULL AND domain = $1 AND proven_time IS NOT NULL
+             UNION ALL
+            SELECT organization_id, 3
+              FROM sso_domains
+             WHERE $2 IS NULL AND domain = $1 AND grace_until IS NOT NULL) AS used
+     ORDER BY rank
+     LIMIT 1
+"""
+
+_ADD_DOMAINS: Final = """
+    INSERT INTO sso_domains (organization_id, domain, create_time, next_check_time, check_until)
+    SELECT $1, domain, $3, $3, $4
+      FROM unnest($2::text[]) AS domain
+    ON CONFLICT ON CONSTRAINT sso_domains_pkey DO NOTHING
 """

@@ -5,7 +5,12 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
 import grpc
-from cloudacademy.keys.v1 import audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.keys.v1 import (
+    audit_pb2_grpc,
+    domains_pb2_grpc,
+    keys_pb2_grpc,
+    sso_pb2_grpc,
+)
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from cloudacademy.users.v1 import (
     schemas_pb2,
@@ -25,6 +30,7 @@ class Operator:
     integrations: "keys_pb2_grpc.IntegrationServiceAsyncStub"
     keys: "keys_pb2_grpc.KeyServiceAsyncStub"
     sso: "sso_pb2_grpc.SsoServiceAsyncStub"
+    domains: "domains_pb2_grpc.DomainServiceAsyncStub"
     audit: "audit_pb2_grpc.AuditServiceAsyncStub"
     schemas: "schemas_pb2_grpc.SchemaServiceAsyncStub"
     users: "users_pb2_grpc.UserServiceAsyncStub"
@@ -72,6 +78,7 @@ async def operator(stack: Stack) -> AsyncIterator[Operator]:
             keys_pb2_grpc.IntegrationServiceStub(keys),
             keys_pb2_grpc.KeyServiceStub(keys),
             sso_pb2_grpc.SsoServiceStub(keys),
+            domains_pb2_grpc.DomainServiceStub(keys),
             audit_pb2_grpc.AuditServiceStub(keys),
             schemas_pb2_grpc.SchemaServiceStub(users),
             users_pb2_grpc.UserServiceStub(users),

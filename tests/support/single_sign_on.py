@@ -6,7 +6,7 @@ from typing import Any
 from urllib.parse import parse_qs, urlsplit
 from uuid import uuid4
 
-from cloudacademy.keys.v1 import sso_pb2
+from cloudacademy.keys.v1 import audit_pb2, domains_pb2, sso_pb2
 from cloudacademy.users.v1 import sessions_pb2, users_pb2
 
 from tests.support.browser import Browser, Page
@@ -38,8 +38,11 @@ class SsoOrganization:
     def entity_id(self) -> str:
         return f"https://idp.{self.domain}/"
 
-    async def set_up(self, **changes: Any) -> sso_pb2.SsoConnection:
-        """Save the settings of the connection; this does not activate it."""
+    async def set_up(self, *, prove: bool = True, **changes: Any) -> sso_pb2.SsoConnection:
+        """Save the settings of the connection; this does not activate it.
+
+        Its domains are proven by an operator's override, unless `prove` is false.
+        """
         connection = sso_pb2.SsoConnection(
             **{
                 "sso_url": f"https://idp.{self.domain}/sso?tenant=1",
@@ -54,11 +57,25 @@ class SsoOrganization:
                 organization_id=self.organization_id, connection=connection
             )
         )
+        if prove:
+            await self.prove_domains(updated.connection)
         return updated.connection
 
-    async def activate(self, **changes: Any) -> None:
+    async def prove_domains(self, connection: sso_pb2.SsoConnection) -> None:
+        """Prove the domains of the connection by an operator's override."""
+        for domain in connection.domains:
+            await self.operate.domains.VerifyDomain(
+                domains_pb2.VerifyDomainRequest(
+                    organization_id=self.organization_id,
+                    domain=domain,
+                    reason="a test",
+                    actor=audit_pb2.Actor(id="operator", display_name="operator"),
+                )
+            )
+
+    async def activate(self, *, prove: bool = True, **changes: Any) -> None:
         """Save the settings, record a test, and activate the connection."""
-        connection = await self.set_up(**changes)
+        connection = await self.set_up(prove=prove, **changes)
         await self.operate.sso.RecordSsoTest(
             sso_pb2.RecordSsoTestRequest(organization_id=self.organization_id, etag=connection.etag)
         )

@@ -187,6 +187,11 @@ SIGN_IN_CONFLICT: Final = RefusalKind[()](
 )
 LINKED_MEANWHILE: Final = replace(SIGN_IN_CONFLICT)
 """Another transaction linked the object identifier to a user during the sign-in: match again."""
+SIGN_IN_DOMAIN_UNPROVEN: Final = RefusalKind[()](
+    "SIGN_IN_DOMAIN_UNPROVEN",
+    Code.PERMISSION_DENIED,
+    "The organization has not proven the domain of the person's e-mail address.",
+)
 SIGN_IN_UNKNOWN: Final = RefusalKind[()](
     "SIGN_IN_UNKNOWN",
     Code.PERMISSION_DENIED,

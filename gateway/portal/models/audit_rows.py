@@ -25,6 +25,10 @@ _ACTIONS: Final[Mapping[int, str]] = {
     AuditEvent.ACTION_SIGNED_OUT: "signed out",
     AuditEvent.ACTION_SESSIONS_ENDED: "ended sessions",
     AuditEvent.ACTION_LOG_EXPORTED: "downloaded the provisioning log",
+    AuditEvent.ACTION_DOMAIN_PROVEN: "verified the email domain",
+    AuditEvent.ACTION_DOMAIN_PROOF_MISSING: "did not find the TXT record of the email domain",
+    AuditEvent.ACTION_DOMAIN_LOST: "ended the verification of the email domain",
+    AuditEvent.ACTION_DOMAIN_VERIFIED: "verified without a TXT record the email domain",
 }
 KINDS: Final[Mapping[str, tuple[str, Sequence["AuditEvent.Action"]]]] = {
     "keys": (
@@ -43,6 +47,10 @@ KINDS: Final[Mapping[str, tuple[str, Sequence["AuditEvent.Action"]]]] = {
             AuditEvent.ACTION_SSO_TESTED,
             AuditEvent.ACTION_SSO_ACTIVATED,
             AuditEvent.ACTION_SSO_DEACTIVATED,
+            AuditEvent.ACTION_DOMAIN_PROVEN,
+            AuditEvent.ACTION_DOMAIN_PROOF_MISSING,
+            AuditEvent.ACTION_DOMAIN_LOST,
+            AuditEvent.ACTION_DOMAIN_VERIFIED,
         ),
     ),
     "sessions": (
@@ -99,6 +107,10 @@ def _action(event: AuditEvent) -> str:
     text = _ACTIONS.get(event.action, "performed an unknown action")
     if event.key_id:
         text = f"{text} {key_name(event.key_id)}"
+    if event.domain:
+        text = f"{text} {event.domain}"
+    if event.reason:
+        text = f"{text}: {event.reason}"
     fields = [_FIELDS.get(name, name) for name in event.fields]
     return f"{text}: {', '.join(fields)}" if fields else text
 

@@ -11,6 +11,11 @@ NOTICES: Final[Mapping[str, str]] = {
     "sso-unchanged": "No changes to save.",
     "sso-tested": "The test sign-in succeeded. You can activate single sign-on now.",
     "sso-activated": "Single sign-on is active.",
+    "domain-found": "The TXT record was found. The domain is verified.",
+    "domain-not_found": "The TXT record was not found. New records can take a while to appear: the "
+    "domain is checked every 5 minutes for the next hour, then once a day.",
+    "domain-unavailable": "The domain's name servers did not answer. The domain is checked again "
+    "in a few minutes.",
     "sso-deactivated": "Single sign-on is inactive. Nobody can sign in through it.",
 }
 

@@ -7,6 +7,7 @@ from aiohttp import web
 from cloudacademy.keys.v1 import keys_pb2, sso_pb2
 
 from gateway.portal.context import PageContext, Route, View
+from gateway.portal.models.domain_rows import warnings
 from gateway.portal.models.notices import notice
 from gateway.portal.models.providers import PROVIDERS, ROOT
 from gateway.portal.views.overview import overview
@@ -42,6 +43,7 @@ async def integrations(context: PageContext) -> web.Response:
         overview=provisioning,
         providers=PROVIDERS,
         sso=sso,
+        warnings=warnings(sso.domain_proofs),
     )
 
 

@@ -5,9 +5,11 @@ from urllib.parse import urlsplit
 
 from aiohttp import web
 from cloudacademy.keys.v1 import sso_pb2 as pb
+from cloudacademy.keys.v1.domains_pb2 import RecordDomainCheckRequest
 
 from gateway.backend.errors import RefusedError
 from gateway.portal.context import PageContext, Route
+from gateway.portal.models.domain_rows import domain_rows, warnings
 from gateway.portal.models.notices import notice
 from gateway.portal.models.sso_form import SsoForm, of_connection, of_fields, thumbprints
 from gateway.portal.models.times import to_datetime
@@ -15,8 +17,8 @@ from gateway.portal.models.times import to_datetime
 SSO = "/settings/integrations/sso/"
 ENTITY_ID = "urn:federation:cloudacademy"
 _REFUSALS = {
-    "SSO_DOMAIN_TAKEN": "Another organization already uses one of these email domains. If it is "
-    "yours, contact Cloud Academy support.",
+    "SSO_DOMAIN_TAKEN": "The TXT record was found, but another organization has verified this "
+    "email domain before. If it is yours, contact Cloud Academy support.",
     "ETAG_MISMATCH": "The settings have changed since you opened this page, so yours were not "
     "saved. Reload the page and enter them again.",
     "SSO_NOT_TESTED": "The current single sign-on settings have not been tested. Test them first.",
@@ -28,6 +30,7 @@ def routes() -> Sequence[Route]:
     return (
         Route("GET", SSO, sso),
         Route("POST", SSO, save),
+        Route("POST", f"{SSO}check-domain", check_domain),
         Route("POST", f"{SSO}activate", activate),
         Route("GET", f"{SSO}deactivate", confirm_deactivation),
         Route("POST", f"{SSO}deactivate", deactivate),
@@ -57,6 +60,23 @@ async def save(context: PageContext) -> web.Response:
         return await _refused(context, form, error)
     done = "sso-unchanged" if updated.connection.etag == form.etag else "sso-saved"
     return context.redirect(f"{SSO}?done={done}")
+
+
+async def check_domain(context: PageContext) -> web.Response:
+    """Look up the TXT record of a domain now."""
+    connection = await _connection(context)
+    name = context.fields.get("domain", "")
+    domain = next((each for each in connection.domain_proofs if each.name == name), None)
+    if domain is None:  # another administrator has removed it
+        return context.redirect(SSO)
+    try:
+        result, _ = await context.portal.domain_checker.check(
+            domain, context.request_id, context.actor
+        )
+    except RefusedError as error:
+        return await _refused(context, of_connection(connection), error)
+    name = RecordDomainCheckRequest.Result.Name(result).removeprefix("RESULT_").lower()
+    return context.redirect(f"{SSO}?done=domain-{name}#domains-h")
 
 
 async def activate(context: PageContext) -> web.Response:
@@ -122,6 +142,8 @@ def _page(
         tested=to_datetime(connection.test_time) if connection.HasField("test_time") else None,
         form=form,
         thumbprints=thumbprints(connection.certificates),
+        domains=domain_rows(connection.domain_proofs),
+        warnings=warnings(connection.domain_proofs),
         entity_id=ENTITY_ID,
         reply_url=f"{origin}/labs/social/complete/saml/",
         sign_on_url=f"{origin}/login/enterprise/",

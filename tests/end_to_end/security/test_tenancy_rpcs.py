@@ -14,7 +14,7 @@ from uuid import uuid4
 import grpc
 import pytest
 from cloudacademy.batch.v1 import batch_pb2, batch_pb2_grpc
-from cloudacademy.keys.v1 import audit_pb2, keys_pb2, sso_pb2
+from cloudacademy.keys.v1 import audit_pb2, domains_pb2, keys_pb2, sso_pb2
 from cloudacademy.users.v1 import (
     activity_pb2,
     changes_pb2,
@@ -38,7 +38,7 @@ USERSVC = (
     *(users_pb2, groups_pb2, schemas_pb2, changes_pb2, activity_pb2, sessions_pb2, walks_pb2),
     batch_pb2,
 )
-KEYSVC = (keys_pb2, sso_pb2, audit_pb2)
+KEYSVC = (keys_pb2, sso_pb2, domains_pb2, audit_pb2)
 METHODS = [
     method
     for module in (*USERSVC, *KEYSVC)
@@ -62,6 +62,7 @@ ACROSS = {
     "KeyService.WatchKeys": "sends gateways only ids",
     "SchemaService.WatchSchemas": "sends gateways only ids",
     "SsoService.FindSsoConnection": "finds the organization of an e-mail domain before sign-in",
+    "DomainService.LeaseDomainChecks": "for the gateway, which looks up their public records",
     "BatchService.StreamCalls": "carries other calls: the test also sends each call through it",
 }
 """Methods without an organization in the request, and why that is safe."""
@@ -96,11 +97,12 @@ REFERENCES = {
 PLAIN = {
     *("address", "assertion_id", "canonical_values", "certificates", "cost_center"),
     *("country", "created_by", "department", "description", "display"),
-    *("display_name", "division", "domains", "employee_number", "family_name"),
+    *("display_name", "division", "domain", "domains", "employee_number", "family_name"),
     *("field", "formatted", "given_name", "honorific_prefix", "honorific_suffix"),
     *("idp_entity_id", "locale", "locality", "middle_name", "name"),
     *("nick_name", "order_by", "organization", "postal_code", "preferred_language"),
-    *("present", "profile_url", "region", "revoked_by", "sso_url"),
+    *("present", "profile_url", "reason", "record_name", "record_value", "region"),
+    *("revoked_by", "sso_url"),
     *("street_address", "timezone", "title", "type", "user_type"),
 }
 MASKS = {"UpdateUserRequest": ["title"], "UpdateGroupRequest": ["display_name"]}

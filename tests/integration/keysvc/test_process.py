@@ -75,7 +75,7 @@ def test_audit_trail_contains_commands_of_operators(keysvc: Keysvc):
     ]
 
 
-async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc, keys_url: str):
+async def test_operator_verifies_and_releases_a_domain(keysvc: Keysvc, keys_url: str):
     keysvc.run_json("create-organization", "--display-name", "Acme", "--id", ID)
     database = await asyncpg.connect(keys_url)
     await database.execute(
@@ -83,10 +83,17 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
         " ($1, 1, true, now(), now(), 'https://login.example/', 'urn:idp', '{PEM}', false)",
         UUID(ID),
     )
-    await database.execute("INSERT INTO sso_domains VALUES ($1, 'acme.test')", UUID(ID))
+    await database.execute(
+        "INSERT INTO sso_domains (organization_id, domain) VALUES ($1, 'acme.test')", UUID(ID)
+    )
     await database.close()
 
     before = keysvc.run_json("get-sso-connection", ID)["connection"]
+    claimed = keysvc.run("release-sso-domain", "acme.test")
+    refused = keysvc.run("verify-domain", ID, "other.test", "--reason", "The customer called.")
+    verified = keysvc.run_json(
+        "verify-domain", ID, "Acme.test", "--reason", "The customer called.", "--by", "bob"
+    )["domain"]
     released = keysvc.run_json("release-sso-domain", "ACME.test", "--by", "ann")["connection"]
     repeated = keysvc.run("release-sso-domain", "acme.test")
     inactive = keysvc.run_json("deactivate-sso-connection", ID)["connection"]
@@ -94,11 +101,18 @@ async def test_operator_releases_a_domain_and_deactivates_sign_in(keysvc: Keysvc
 
     assert (before["active"], before["domains"]) == (True, ["acme.test"])
     assert (released["active"], "domains" in released, released["etag"]) == (True, False, "2")
+    assert claimed == (1, "", "keysvc: No single sign-on connection was found.\n")
+    assert refused == (1, "", "keysvc: domain: is not a domain of the organization\n")
+    assert (verified["state"], verified["verified_by_operator"]) == ("STATE_PROVEN", True)
     assert repeated == (1, "", "keysvc: No single sign-on connection was found.\n")
     assert "active" not in inactive
-    assert [(event["action"], event["actor"]["display_name"]) for event in events] == [
-        ("ACTION_SSO_DEACTIVATED", "operator"),
-        ("ACTION_SSO_UPDATED", "operator ann"),
+    assert [
+        (event["action"], event["actor"]["display_name"], event.get("reason", ""))
+        for event in events
+    ] == [
+        ("ACTION_SSO_DEACTIVATED", "operator", ""),
+        ("ACTION_SSO_UPDATED", "operator ann", ""),
+        ("ACTION_DOMAIN_VERIFIED", "operator bob", "The customer called."),
     ]
 
 

@@ -54,9 +54,10 @@ NON_PERSONAL: Final = {
         "organization": "display_name region",
         # The address is that of Entra.
         "api_key": "secret_digest last_used_address",
-        "audit_events": "action fields",
+        # The reason is an operator's, about a domain.
+        "audit_events": "action fields domain reason",
         "sso_connections": "sso_url idp_entity_id certificates",
-        "sso_domains": "domain",
+        "sso_domains": "domain token",
         "schema_migration": "name digest",
         "database_identity": "service region",
         "clock_readings": "offset_seconds",

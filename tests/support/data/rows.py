@@ -129,5 +129,14 @@ ROWS: Final[Mapping[str, Mapping[int, str]]] = {
                  VALUES ('{ACME}', '2026-11-03T08:00Z', 'bob', 'bob@corp.test', '192.0.2.2',
                          'sessions_ended', '{ANN}');
         """,
+        6: f"""
+            INSERT INTO sso_domains VALUES
+                ('{ACME}', 'proven.test', 'aaaabbbbccccdddd', {_TIMES}, true,
+                 {_TIMES}, {_TIMES}, '2026-11-04T08:00Z', 3, '2026-11-04T08:00Z');
+            INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
+                                      actor_address, action, domain, reason)
+                 VALUES ('{ACME}', '2026-11-04T08:00Z', 'operator', 'operator', '',
+                         'domain_verified', 'proven.test', 'The customer called.');
+        """,
     },
 }

@@ -11,7 +11,13 @@ from typing import Any
 import grpc
 import pytest
 import structlog
-from cloudacademy.keys.v1 import audit_pb2, audit_pb2_grpc, keys_pb2_grpc, sso_pb2_grpc
+from cloudacademy.keys.v1 import (
+    audit_pb2,
+    audit_pb2_grpc,
+    domains_pb2_grpc,
+    keys_pb2_grpc,
+    sso_pb2_grpc,
+)
 from cloudacademy.keys.v1 import keys_pb2 as pb
 from structlog.testing import LogCapture
 
@@ -53,6 +59,7 @@ class Replica:
     keys: Any = field(init=False)
     audit: Any = field(init=False)
     sso: Any = field(init=False)
+    domains: Any = field(init=False)
 
     def __post_init__(self) -> None:
         self.organizations = keys_pb2_grpc.OrganizationServiceStub(self.channel)
@@ -60,6 +67,7 @@ class Replica:
         self.keys = keys_pb2_grpc.KeyServiceStub(self.channel)
         self.audit = audit_pb2_grpc.AuditServiceStub(self.channel)
         self.sso = sso_pb2_grpc.SsoServiceStub(self.channel)
+        self.domains = domains_pb2_grpc.DomainServiceStub(self.channel)
 
     def logged(self, event: str) -> int:
         return sum(entry["event"] == event for entry in self.log)

@@ -27,7 +27,7 @@ CASES: Final = (
     ),
     Case(
         "audit.record_action",
-        lambda o: (o.id, NOW, "a", "A", "", "key_revoked", None, [], None),
+        lambda o: (o.id, NOW, "a", "A", "", "key_revoked", None, [], None, "", ""),
         20,
     ),
     Case("common.lock_organization", lambda o: (o.id,), 10),
@@ -60,19 +60,33 @@ CASES: Final = (
     ),
     Case("organizations._select", lambda o: (o.id,), 10),
     Case("sso._SELECT", lambda o: (o.id,), 20),
-    Case("sso._FIND", lambda o: (f"d1.o{o.number}.test",), 10),
-    Case("sso._ADD_DOMAIN", lambda o: (o.id, "new.test"), 25),
+    Case("sso._FIND", lambda o: (f"d1.o{o.number}.test", NOW), 15),
+    Case("sso._ADD_DOMAINS", lambda o: (o.id, ["new.test"], NOW, NOW), 25),
     Case("sso._WRITE", lambda o: (o.id, False, NOW, "https://a", "b", ["x"], True), 20),
-    Case("sso.SsoStore.release_domain", lambda o: (f"d1.o{o.number}.test",), 10),
+    Case("sso._FIND_USER_OF_DOMAIN", lambda o: (f"d1.o{o.number}.test", None), 20),
     Case("sso.SsoStore.record_test", lambda o: (o.id, NOW), 25),
     Case("sso.SsoStore.set_active", lambda o: (o.id, False, NOW), 25),
-    Case("sso._remove_other_domains", lambda o: (o.id, [f"d1.o{o.number}.test"]), 70),
+    Case("sso._write_domains", lambda o: (o.id, [f"d1.o{o.number}.test"]), 70),
+    Case("sso_domains._SELECT_ALL", lambda o: (o.id,), 20),
+    Case("sso_domains._LOCK", lambda o: (o.id, f"d1.o{o.number}.test"), 15),
+    Case("sso_domains._LEASE", lambda _: (NOW, 20, NOW), 200),
+    Case("sso_domains._IS_PROVEN_ELSEWHERE", lambda o: (o.id, f"d1.o{o.number}.test"), 10),
+    Case("sso_domains._END_OTHER_GRACE", lambda o: (o.id, f"d1.o{o.number}.test", NOW), 10),
+    Case(
+        "sso_domains._WRITE",
+        lambda o: (
+            *(o.id, f"d1.o{o.number}.test", "a" * 32, NOW, NOW, NOW, NOW),
+            *(False, None, NOW, None, 0, None),
+        ),
+        30,
+    ),
 )
 
 _COMMAND: Final = "the command that erases a person reads the organization's whole audit trail"
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "common.announce_change": "reads no table",
+    "sso_domains._is_proven_elsewhere": "reads no table",
     **dict.fromkeys(
         (
             "erasure._CASEFOLD",

@@ -27,6 +27,6 @@ SELECT organization_id, time + event * interval '1 s', 'ann', 'Ann', '', 'key_ge
 INSERT INTO sso_connections (organization_id, version, active, test_time, update_time, sso_url,
                              idp_entity_id, certificates, create_missing_users)
 SELECT organization_id, 1, true, time, time, 'https://idp.test', 'idp', '{x}', false FROM tenant;
-INSERT INTO sso_domains (organization_id, domain)
-SELECT organization_id, 'd' || domain || '.o' || number || '.test'
+INSERT INTO sso_domains (organization_id, domain, proven_time)
+SELECT organization_id, 'd' || domain || '.o' || number || '.test', time
   FROM tenant, generate_series(1, CASE number WHEN 0 THEN 50 ELSE 2 END) AS domain;
