@@ -34,11 +34,19 @@ class IdentityProvider:
     certificates: tuple[str, ...]
     create_missing: bool
     organization_name: str = ""
+    trusted_domains: frozenset[str] = frozenset()
+    """The e-mail domains that the organization has proven, or that are in their grace period."""
 
     @property
     def host(self) -> str:
         """The host of its sign-in page, to show to people."""
         return urlsplit(self.sso_url).hostname or ""
+
+    def may_assert(self, email: str) -> bool:
+        """Whether the organization has proven the domain of an e-mail address.
+
+        Only then the address names a person of the organization."""
+        return email.rpartition("@")[2].lower() in self.trusted_domains
 
     @property
     def is_set_up(self) -> bool:

@@ -58,7 +58,7 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     ),
     "no_connection": Explanation(
         404,
-        "No organization uses single sign-on with this email domain.",
+        "No organization uses single sign-on with this email domain, or none has verified it.",
         "Check your email address. " + _CHECK_SETTINGS,
     ),
     "not_set_up": Explanation(
@@ -193,6 +193,12 @@ EXPLANATIONS: Final[Mapping[str, Explanation]] = {
     "unknown": Explanation(
         403, "No Cloud Academy account matches the person who signed in.", _CHECK_PEOPLE
     ),
+    "unproven_domain": Explanation(
+        403,
+        "Your organization has not verified the domain of your email address.",
+        "An administrator can verify the domain in Cloud Academy under Settings & Integrations → "
+        "Integrations → Single sign-on, or provision you with an externalId.",
+    ),
     "ambiguous": Explanation(
         409, "Several Cloud Academy accounts have this person's object identifier.", _CHECK_PEOPLE
     ),
@@ -215,6 +221,7 @@ SIGN_IN_REASONS: Final[Mapping[str, str]] = {
     "SIGN_IN_AMBIGUOUS": "ambiguous",
     "SIGN_IN_CONFLICT": "conflict",
     "SIGN_IN_UNKNOWN": "unknown",
+    "SIGN_IN_DOMAIN_UNPROVEN": "unproven_domain",
     "USER_INACTIVE": "inactive",
     "INVALID_FIELD": "bad_claim",
 }

@@ -5,6 +5,7 @@ from typing import Any, Final, TypeVar
 import grpc
 from cloudacademy.keys.v1 import audit_pb2_grpc, sso_pb2, sso_pb2_grpc
 from cloudacademy.keys.v1.audit_pb2 import AuditEvent, RecordAuditEventRequest
+from cloudacademy.keys.v1.domains_pb2 import Domain
 from cloudacademy.users.v1 import sessions_pb2, sessions_pb2_grpc
 from google.protobuf.timestamp_pb2 import Timestamp
 
@@ -18,6 +19,7 @@ from gateway.sso.provider import IdentityProvider
 from gateway.sso.refusals import SIGN_IN_REASONS, SignInError
 
 Response = TypeVar("Response")
+_TRUSTED: Final = (Domain.STATE_PROVEN, Domain.STATE_GRACE)
 NO_SESSION: Final = sessions_pb2.Session()
 
 
@@ -82,6 +84,7 @@ class ServiceClient:
                 given_name=assertion.given_name,
                 family_name=assertion.family_name,
                 create_missing=idp.create_missing,
+                email_unproven=not idp.may_assert(assertion.email),
                 replaced_session=sessions_pb2.ReplacedSession(
                     organization_id=replaced.organization_id, session_id=replaced.session_id
                 )
@@ -138,6 +141,9 @@ class ServiceClient:
             certificates=tuple(connection.certificates),
             create_missing=connection.create_missing_users,
             organization_name=response.organization_display_name,
+            trusted_domains=frozenset(
+                each.name for each in connection.domain_proofs if each.state in _TRUSTED
+            ),
         )
 
     async def _call(

@@ -13,6 +13,7 @@ from usersvc.domain import limits, users
 from usersvc.domain.errors import (
     SIGN_IN_AMBIGUOUS,
     SIGN_IN_CONFLICT,
+    SIGN_IN_DOMAIN_UNPROVEN,
     SIGN_IN_UNKNOWN,
     USER_DELETED,
     USER_INACTIVE,
@@ -88,6 +89,8 @@ class Identity:
     email: str
     given_name: str = ""
     family_name: str = ""
+    email_is_proven: bool = True
+    """Whether the organization has proven the domain of the address."""
 
     @property
     def profile(self) -> Profile:
@@ -154,8 +157,11 @@ def match_user(
     """The user that an identity matches, or None.
 
     `holders` are linked to the object identifier or have it as `external_id`. `same_name` has the
-    e-mail address as its `user_name`; it does not match if it has a different object identifier.
-    Refuses SIGN_IN_AMBIGUOUS, SIGN_IN_CONFLICT and USER_INACTIVE.
+    e-mail address as its `user_name`; it does not match if it has a different object identifier. An
+    address of an unproven domain matches only a user whom provisioning created, which is one with
+    an `external_id`.
+
+    Refuses SIGN_IN_AMBIGUOUS, SIGN_IN_CONFLICT, SIGN_IN_DOMAIN_UNPROVEN and USER_INACTIVE.
     """
     if len(holders) > 1:
         raise Refusal(SIGN_IN_AMBIGUOUS)
@@ -164,6 +170,8 @@ def match_user(
         return None
     if _is_another_person(candidate, identity.object_identifier):
         raise Refusal(SIGN_IN_CONFLICT)
+    if not (holders or identity.email_is_proven or candidate.user.profile.external_id):
+        raise Refusal(SIGN_IN_DOMAIN_UNPROVEN)
     check_active(candidate.user)
     return candidate
 
@@ -196,11 +204,14 @@ def _same_identifier(one: str, other: str) -> bool:
 def profile_to_create(identity: Identity, *, create_missing: bool, deleted: bool) -> Profile:
     """The profile of the user to create for an identity that matches no user.
 
-    Refuses SIGN_IN_UNKNOWN unless `create_missing`. Refuses USER_DELETED if provisioning deleted
+    Refuses SIGN_IN_UNKNOWN unless `create_missing`. Refuses SIGN_IN_DOMAIN_UNPROVEN if the domain
+    of the address is not proven. Refuses USER_DELETED if provisioning deleted
     the user: only provisioning may create that user again.
     """
     if not create_missing:
         raise Refusal(SIGN_IN_UNKNOWN)
+    if not identity.email_is_proven:
+        raise Refusal(SIGN_IN_DOMAIN_UNPROVEN)
     if deleted:
         raise Refusal(USER_DELETED)
     return identity.profile

@@ -16,7 +16,13 @@ def to_assertion(request: sessions_pb2.SignInWithAssertionRequest) -> Assertion:
         read_uuid("organization_id", request.organization_id),
         request.assertion_id,
         read_time("assertion_expire_time", request.assertion_expire_time),
-        Identity(request.object_identifier, request.email, request.given_name, request.family_name),
+        Identity(
+            request.object_identifier,
+            request.email,
+            request.given_name,
+            request.family_name,
+            email_is_proven=not request.email_unproven,
+        ),
     )
 
 
