@@ -15,6 +15,7 @@ from usersvc.domain import session_token, sessions
 from usersvc.domain.errors import (
     SIGN_IN_AMBIGUOUS,
     SIGN_IN_CONFLICT,
+    SIGN_IN_DOMAIN_UNPROVEN,
     SIGN_IN_UNKNOWN,
     USER_DELETED,
     USER_INACTIVE,
@@ -121,6 +122,25 @@ def test_linking_rule_refuses_ambiguous_or_conflicting_users(holders, same_name,
 )
 def test_linking_rule_matches_by_object_identifier_or_user_name(holders, same_name):
     assert sessions.match_user(ANN, holders, same_name) == (holders[0] if holders else same_name)
+
+
+UNPROVEN = Identity(OID, "ann@gmail.com", email_is_proven=False)
+
+
+@pytest.mark.parametrize(
+    ("holders", "same_name"),
+    [([candidate("", OID)], None), ([candidate(OID)], None), ([], candidate("ann"))],
+)
+def test_unproven_address_matches_people_whom_provisioning_created(holders, same_name):
+    found = sessions.match_user(UNPROVEN, holders, same_name)
+    assert found == (holders[0] if holders else same_name)
+
+
+def test_unproven_address_alone_matches_and_creates_nobody():
+    with raises_refusal(SIGN_IN_DOMAIN_UNPROVEN):
+        sessions.match_user(UNPROVEN, [], candidate(""))
+    with raises_refusal(SIGN_IN_DOMAIN_UNPROVEN):
+        sessions.profile_to_create(UNPROVEN, create_missing=True, deleted=False)
 
 
 @pytest.mark.parametrize(
