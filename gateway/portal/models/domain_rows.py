@@ -43,6 +43,8 @@ def warnings(domains: Sequence[Domain]) -> list[str]:
 
 def _row(domain: Domain) -> DomainRow:
     label, chip = _LABELS.get(domain.state, _LABELS[Domain.STATE_PENDING])
+    if domain.HasField("loss_time"):
+        label, chip = "Record missing", "chip-bad"
     checked = to_datetime(domain.last_check_time) if domain.HasField("last_check_time") else None
     return DomainRow(
         name=domain.name,
@@ -59,13 +61,15 @@ def _row(domain: Domain) -> DomainRow:
 def _text(domain: Domain) -> str:
     if domain.verified_by_operator:
         return "Cloud Academy support has verified this domain. It needs no record."
+    if domain.HasField("loss_time"):
+        return "Create this TXT record in the domain's DNS again."
     if domain.state == Domain.STATE_PROVEN:
         return "Keep the record: it is checked once a day."
+    if domain.state == Domain.STATE_GRACE:
+        return "Create this TXT record in the domain's DNS."
     return (
         "Create this TXT record in the domain's DNS. Until then, nobody can sign in by entering an "
         "email address of this domain."
-        if domain.state != Domain.STATE_GRACE
-        else "Create this TXT record in the domain's DNS."
     )
 
 
