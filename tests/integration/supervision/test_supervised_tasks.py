@@ -25,6 +25,7 @@ from chassis.rpc.server import Server
 from gateway.api.resource_types import ResourceTypes
 from gateway.auth.key_cache import KeyCache
 from gateway.backend.peers import Peers
+from gateway.domain_proofs.checker import DomainChecker
 from gateway.http.connections import Connections
 from gateway.provisioning_log.writer import RefusalLog
 from keysvc.store.keys import KeyStore
@@ -263,6 +264,7 @@ CASES = [
     Case("gateway", "key watch", KeyCache, "apply", revocation_reaches_the_gateway),
     Case("gateway", "schema watch", ResourceTypes, "apply", schema_reaches_the_gateway),
     Case("gateway", "refusal log", RefusalLog, "_send_batch", refusals_are_stored, refuse_request),
+    Case("gateway", "domain checks", DomainChecker, "_check_due"),
     Case("gateway", "slow clients", Connections, "sweep"),
     Case("gateway", "connection check for usersvc", ConnectionCheck, "problem"),
     Case("gateway", "connection check for keysvc", ConnectionCheck, "problem"),
