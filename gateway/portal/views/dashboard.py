@@ -7,9 +7,11 @@ from aiohttp import web
 from cloudacademy.users.v1 import activity_pb2, groups_pb2, users_pb2
 
 from gateway.portal.context import PageContext, Route
+from gateway.portal.models.domain_rows import warnings
 from gateway.portal.models.log.rows import log_rows
 from gateway.portal.views.names import names_of
 from gateway.portal.views.overview import month, overview
+from gateway.portal.views.sso import read_connection
 
 RECENT_ENTRIES = 8
 
@@ -21,8 +23,13 @@ def routes() -> Sequence[Route]:
 
 async def dashboard(context: PageContext) -> web.Response:
     """The health of provisioning, the numbers of people and groups, and recent activity."""
-    provisioning, month_chart, people, groups, recent = await asyncio.gather(
-        overview(context), month(context), _people(context), _groups(context), _recent(context)
+    provisioning, month_chart, people, groups, recent, connection = await asyncio.gather(
+        overview(context),
+        month(context),
+        _people(context),
+        _groups(context),
+        _recent(context),
+        read_connection(context),
     )
     names = await names_of(context, (each.resource_id for each in recent))
     return context.page(
@@ -33,6 +40,7 @@ async def dashboard(context: PageContext) -> web.Response:
         people=people,
         groups=groups,
         rows=log_rows(recent, names),
+        warnings=warnings(connection.domain_proofs),
     )
 
 

@@ -4,13 +4,14 @@ import asyncio
 from collections.abc import Sequence
 
 from aiohttp import web
-from cloudacademy.keys.v1 import keys_pb2, sso_pb2
+from cloudacademy.keys.v1 import keys_pb2
 
 from gateway.portal.context import PageContext, Route, View
 from gateway.portal.models.domain_rows import warnings
 from gateway.portal.models.notices import notice
 from gateway.portal.models.providers import PROVIDERS, ROOT
 from gateway.portal.views.overview import overview
+from gateway.portal.views.sso import read_connection
 
 
 def routes() -> Sequence[Route]:
@@ -36,7 +37,7 @@ def provider_routes(
 
 async def integrations(context: PageContext) -> web.Response:
     """A card for each identity provider of the provisioning integration, and for single sign-on."""
-    provisioning, sso = await asyncio.gather(overview(context), _sso(context))
+    provisioning, sso = await asyncio.gather(overview(context), read_connection(context))
     return context.page(
         "integrations.html",
         title="Settings & Integrations",
@@ -84,11 +85,3 @@ async def deactivate(context: PageContext) -> web.Response:
         ),
     )
     return context.redirect(f"{context.provider.path}?done=deactivated")
-
-
-async def _sso(context: PageContext) -> sso_pb2.SsoConnection:
-    response = await context.call(
-        context.portal.clients.sso.GetSsoConnection,
-        sso_pb2.GetSsoConnectionRequest(organization_id=context.organization_id),
-    )
-    return response.connection

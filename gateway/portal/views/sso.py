@@ -39,7 +39,7 @@ def routes() -> Sequence[Route]:
 
 async def sso(context: PageContext) -> web.Response:
     """The current settings."""
-    connection = await _connection(context)
+    connection = await read_connection(context)
     return _page(context, connection, of_connection(connection), notice=notice(context.query))
 
 
@@ -64,7 +64,7 @@ async def save(context: PageContext) -> web.Response:
 
 async def check_domain(context: PageContext) -> web.Response:
     """Look up the TXT record of a domain now."""
-    connection = await _connection(context)
+    connection = await read_connection(context)
     name = context.fields.get("domain", "")
     domain = next((each for each in connection.domain_proofs if each.name == name), None)
     if domain is None:  # another administrator has removed it
@@ -87,7 +87,7 @@ async def activate(context: PageContext) -> web.Response:
     try:
         await context.call(context.portal.clients.sso.ActivateSsoConnection, request)
     except RefusedError as error:
-        connection = await _connection(context)
+        connection = await read_connection(context)
         return await _refused(context, of_connection(connection), error)
     return context.redirect(f"{SSO}?done=sso-activated")
 
@@ -108,7 +108,8 @@ async def deactivate(context: PageContext) -> web.Response:
     return context.redirect(f"{SSO}?done=sso-deactivated")
 
 
-async def _connection(context: PageContext) -> pb.SsoConnection:
+async def read_connection(context: PageContext) -> pb.SsoConnection:
+    """Read the connection of the session's organization."""
     response = await context.call(
         context.portal.clients.sso.GetSsoConnection,
         pb.GetSsoConnectionRequest(organization_id=context.organization_id),
@@ -121,7 +122,7 @@ async def _refused(context: PageContext, form: SsoForm, error: RefusedError) -> 
     if error.reason not in _REFUSALS and error.reason != "INVALID_FIELD":
         raise error
     text = _REFUSALS.get(error.reason, error.detail)
-    return _page(context, await _connection(context), form, refusal=text, status=error.status)
+    return _page(context, await read_connection(context), form, refusal=text, status=error.status)
 
 
 def _page(

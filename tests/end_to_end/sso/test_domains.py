@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator
 from dataclasses import replace
 from uuid import uuid4
 
+import asyncpg
 import pytest
 from cloudacademy.users.v1 import users_pb2
 
@@ -136,6 +137,31 @@ async def test_attacker_verifies_neither_a_public_nor_another_customers_domain(
     names.records[proof.record_name, "TXT"].append(f'"{own.record_value}"')
     taken = await check_now(administrator, victim.domain)
     assert (taken.status, "another organization has verified" in taken.text) == (409, True)
+
+
+async def test_banner_names_a_domain_in_grace_until_it_is_verified(
+    operate: Operator, tenant: Stack, names: NameServer, administrator: Browser
+):
+    sso_org = await claim(operate)
+    await sign_in_administrator(operate, tenant, sso_org, administrator)
+    database = await asyncpg.connect(tenant.database_url("keys"))
+    await database.execute(
+        "UPDATE sso_domains SET grace_until = now() + interval '30 days' WHERE domain = $1",
+        sso_org.domain,
+    )
+    await database.close()
+    person = await sso_org.create_person()
+    async with open_browser(administrator.base_url) as visitor:
+        assert (await route(visitor, person.email)).status == 303
+
+    pages = ("/dashboard/", "/settings/integrations/", SSO)
+    for path in pages:
+        assert f"Verify {sso_org.domain} by" in (await administrator.get(path)).text
+    (proof,) = (await sso_org.connection()).domain_proofs
+    names.records[proof.record_name, "TXT"] = [f'"{proof.record_value}"']
+    await check_now(administrator, sso_org.domain)
+    for path in pages:
+        assert "data-banner" not in (await administrator.get(path)).text
 
 
 async def test_unproven_domain_creates_nobody(operate: Operator, browser: Browser):
