@@ -94,6 +94,11 @@ class ServiceClient:
             request_id,
         )
 
+    async def end_session(self, token: str, request_id: str) -> None:
+        """End a session. Raises SignInError (away)."""
+        request = sessions_pb2.EndSessionRequest(session_token=token)
+        await self._call(self._sessions.EndSession, request, request_id)
+
     async def record_sign_in(
         self, session: sessions_pb2.Session, address: str, request_id: str
     ) -> None:

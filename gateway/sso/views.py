@@ -265,9 +265,13 @@ class SingleSignOn:
             idp, assertion, pending.replaced, context.request_id
         )
         if signed_in.session.administrator:
-            await self._services.record_sign_in(
-                signed_in.session, context.request.remote or "", context.request_id
-            )
+            try:
+                await self._services.record_sign_in(
+                    signed_in.session, context.request.remote or "", context.request_id
+                )
+            except SignInError:
+                await self._services.end_session(signed_in.session_token, context.request_id)
+                raise
             result = redirect(pending.after or DASHBOARD)
         else:
             result = self._renderer.page("signed_in.html", 200, context.request_id)
