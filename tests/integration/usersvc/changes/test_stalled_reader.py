@@ -63,8 +63,7 @@ async def test_stalled_snapshots_end_at_the_limit_and_free_their_slots(
         stub = ChangeServiceStub(channel)
         request = changes_pb2.ReadSnapshotRequest(organization_id=ACME)
         calls = [stub.ReadSnapshot(request) for _ in range(SNAPSHOTS)]
-        for call in calls:
-            await call.read()
+        await asyncio.gather(*(call.read() for call in calls))
         assert await db.fetchval(OPEN_SNAPSHOTS) == SNAPSHOTS
         with refused(Reason.REASON_SNAPSHOTS_BUSY, grpc.StatusCode.UNAVAILABLE):
             await read_snapshot(stub)
