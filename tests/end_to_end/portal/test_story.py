@@ -174,6 +174,7 @@ async def test_administrator_connects_entra_and_rotates_the_key(
 
 
 PAGES = (
+    "/settings/sessions/",
     "/dashboard/",
     "/settings/integrations/",
     *(each.path for each in PROVIDERS),

@@ -10,7 +10,7 @@ from cloudacademy.users.v1.users_pb2 import TypedValue
 from playwright.async_api import Page, expect
 
 from tests.support.browser import Browser
-from tests.support.chromium import chromium
+from tests.support.chromium import assert_accessible, chromium
 from tests.support.operators import Operator
 from tests.support.portal_organization import PortalOrganization, create_portal_organization
 from tests.support.processes import frozen
@@ -100,6 +100,7 @@ async def test_foreign_page_cannot_replace_an_administrators_session(
             await page.goto(f"{site}/attack")
             await page.get_by_role("heading", name="Sign in to Evil Corp?").wait_for()
             await expect(page.get_by_role("status")).to_contain_text("Ada Min of Initech")
+            await assert_accessible(page)
             assert requests == []
             await page.goto(f"{tenant.base_url}/settings/integrations/entra/")
             await expect(page.locator(".who-organization")).to_have_text("Initech")
@@ -127,6 +128,7 @@ async def test_sign_in_link_needs_a_click_and_names_both_organizations(
         await sign_in(page, victim, tenant.base_url)
         await page.goto(f"{tenant.base_url}/login/link#{await other.create_link_token()}")
         await page.get_by_role("heading", name="Sign in to Globex?").wait_for()
+        await assert_accessible(page)
         await expect(page.get_by_role("status")).to_contain_text("Ada Min of Initech")
         await page.get_by_role("link", name="Cancel").click()
         await expect(page.locator(".who-organization")).to_have_text("Initech")
