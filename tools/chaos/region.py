@@ -167,9 +167,10 @@ class Region:
         """Restart a process with a clock that is ahead by the seconds in the returned file."""
         file = child.program.log.with_suffix(".clock")
         file.write_text("0")
-        python, dash_m, *module = child.program.command
-        launcher = (python, dash_m, "tools.chaos.shifted_clock", str(file))
-        child.program = replace(child.program, command=(*launcher, *module))
+        command = child.program.command
+        module = command.index("-m") + 1  # an earlier fault may start Python by another program
+        launcher = (*command[:module], "tools.chaos.shifted_clock", str(file))
+        child.program = replace(child.program, command=(*launcher, *command[module:]))
         await self.roll_out([child])
         return file
 
