@@ -59,11 +59,6 @@ class Chart:
     depth: int = UP_HEIGHT + DOWN_HEIGHT
     height: int = UP_HEIGHT + DOWN_HEIGHT + LABEL_HEIGHT
 
-    @property
-    def is_empty(self) -> bool:
-        """Whether all bars are empty."""
-        return self.largest == 0
-
 
 def hours_chart(counts: Sequence[ActivityCount] | None) -> Chart:
     """The last 24 hours, by hour. None (not counted) gives a chart without bars."""
