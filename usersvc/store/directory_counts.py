@@ -1,9 +1,11 @@
-"""The numbers of users and groups of each organization, without a count of their rows.
+"""Exact numbers of users and groups of each organization, read without counting their rows.
 
-`directory_counts` has the numbers up to the change `change_feed.counted`. A background task adds
-the changes in the order of their numbers, by one replica at a time, and records the last number in
-the same transaction. A reader adds the changes after it, which its snapshot has if and only if the
-snapshot has their effect. So the result is exact, and no write waits for another one.
+The table `directory_counts` contains the effect of all changes up to number `change_feed.counted`.
+A background task adds later changes in the order of their numbers, and updates `counted` in the
+same transaction. One replica at a time does this. A reader takes the counts from the table and adds
+the changes after `counted`. Each change is committed together with its effect, so a snapshot
+contains both or neither, and the result is exact. Writes update no counter, so they do not wait for
+each other.
 """
 
 from collections.abc import Callable
@@ -19,14 +21,14 @@ from usersvc.domain.filters import Comparison, Filter, Operator
 from usersvc.store.listing.fields import Resource
 
 BATCH_CHANGES: Final = 10_000
-RECOUNT_SECONDS: Final = 900.0
-"""The time limit of the first count, which reads the users and groups of all organizations."""
+COUNT_ALL_SECONDS: Final = 900.0
+"""The time limit for counting the users and groups of all organizations."""
 
-Quantity: TypeAlias = Callable[[DirectoryCounts], int]
+CountSelector: TypeAlias = Callable[[DirectoryCounts], int]
 
 
-def quantity(filter_: Filter | None, resource: Resource) -> Quantity | None:
-    """The quantity that counts the resources of a filter; None if there is none for it."""
+def count_selector(filter_: Filter | None, resource: Resource) -> CountSelector | None:
+    """Select the stored count of the resources that match a filter; None if there is none."""
     if resource.table == "groups":
         return (lambda counts: counts.groups) if filter_ is None else None
     match filter_:
@@ -57,17 +59,18 @@ class DirectoryCountStore:
         return None if counted is None else DirectoryCounts(*counts)
 
     async def roll_up(self) -> int:
-        """Count all rows once, later add a batch of changes. Returns 0 if no batch is left.
+        """Count all rows the first time; after that, add one batch of changes to the counts.
 
-        Otherwise returns the number of rows that it added or changes that it read. Returns 0 as
-        well while another replica does this, and while transactions that are older than the
+        Returns the number of organizations counted, or of changes read. Returns 0 if no change is
+        left, while another replica does this, and while transactions that are older than the
         migration prevent the first count.
         """
         async with self._database.transaction() as db:
             if not await db.fetchval("SELECT pg_try_advisory_xact_lock($1, 0)", _LOCK):
                 return 0
             counted, horizon, can_count = await db.fetchrow(_POSITION)
-            # The statements after the one that read the horizon see all changes up to it.
+            # Each statement has a snapshot of its own. The statements below see every change up to
+            # the horizon, because their snapshots are newer than the one that read it.
             if counted is not None:
                 return await _add(db, counted, horizon) if horizon > counted else 0
             return await _count_all(db, horizon) if can_count else 0
@@ -77,13 +80,13 @@ async def _add(db: asyncpg.Connection, counted: int, horizon: int) -> int:
     last = await db.fetchval(_LAST_OF_BATCH, counted, horizon, BATCH_CHANGES)
     added: int = await db.fetchval(_ADD, counted, last)
     await db.execute(_RECORD, last)
-    # A full batch may change no number; further changes follow it.
+    # A full batch may leave every count as it was, so 0 would wrongly mean that no change is left.
     return BATCH_CHANGES if last < horizon else added
 
 
 async def _count_all(db: asyncpg.Connection, horizon: int) -> int:
     await db.execute("DELETE FROM directory_counts")
-    organizations: int = await db.fetchval(_COUNT_ALL, horizon, timeout=RECOUNT_SECONDS)
+    organizations: int = await db.fetchval(_COUNT_ALL, horizon, timeout=COUNT_ALL_SECONDS)
     await db.execute(_RECORD, horizon)
     return organizations
 
@@ -112,11 +115,12 @@ _DIFFERENCES: Final = f"""
 
 _DELETED_ACTIVE: Final = "SELECT organization_id, 0, -1, 0 FROM deleted_active_users WHERE true"
 
-# NULL if all rows must be counted: at first, and if changes were deleted that were not counted.
-# Retention deletes none of these, unless the background task has not run for weeks.
+# NULL if all rows must be counted: the first time, and after changes were deleted before they were
+# counted. Retention deletes such changes only if the background task has not run for weeks.
 _COUNTED: Final = "CASE WHEN counted >= trimmed THEN counted END"
 
-# A statement reads `counted` and all rows in one snapshot, so that it counts no change twice.
+# One statement reads `counted`, the counts and the changes in one snapshot, so that it counts no
+# change twice.
 _READ: Final = f"""
     SELECT (SELECT {_COUNTED} FROM change_feed), coalesce(sum(users), 0)::bigint,
            coalesce(sum(active_users), 0)::bigint, coalesce(sum(groups), 0)::bigint
@@ -166,7 +170,7 @@ _ADD: Final = f"""
     SELECT count(*) FROM difference
 """  # noqa: S608
 
-# The rows as they were at the change $1: those of the snapshot without the effect of later changes.
+# Counts the rows as of change $1: the rows of the snapshot minus the effect of later changes.
 _COUNT_ALL: Final = f"""
     WITH difference AS (
         SELECT organization_id, count(*) AS users, count(*) FILTER (WHERE active) AS active_users,

@@ -1,4 +1,4 @@
-"""The table of walks through lists."""
+"""The table of walks: the positions of clients that read a list page by page."""
 
 from datetime import timedelta
 from typing import Final
@@ -20,15 +20,16 @@ class WalkStore:
         self._database = database
 
     async def find(self, key: ListKey, index: int) -> Walk | None:
-        """The latest walk whose last or next page has the index."""
+        """Find the latest walk whose latest or next page begins at `index`."""
         async with self._database.connection() as db:
             row = await db.fetchrow(_FIND, key.organization_id, key.digest, index, LIFETIME)
         return None if row is None else Walk(*row)
 
     async def save(self, key: ListKey, walk: Walk, age: timedelta) -> None:
-        """Store a walk, unless a later request for a page of it was stored before.
+        """Store a walk, unless a later request of the same walk has already been stored.
 
-        `age` is the time since the request. A new walk displaces the oldest ones over the limits.
+        `age` is the time since the gateway received the request. If a new walk exceeds a limit, the
+        oldest walks are deleted.
         """
         async with self._database.writer() as db:
             is_new = await db.fetchval(
@@ -63,9 +64,9 @@ _FIND: Final = """
      LIMIT 1
 """
 
-# Without synchronous_commit, the page does not wait for the disk or the standby. A crash then loses
-# the positions of the last moment, which costs less than a wait on every page. The setting ends
-# with the statement's transaction. The times are those of the database, because the clocks of the
+# Without synchronous_commit, the page does not wait for the disk or the standby. A crash can then
+# lose the most recent positions, which costs less than a wait on every page. The setting ends with
+# the statement's transaction. All times come from the database's clock, because the clocks of the
 # replicas differ.
 _SAVE: Final = """
     INSERT INTO list_walks AS existing
@@ -82,8 +83,8 @@ _SAVE: Final = """
     RETURNING xmax = 0
 """
 
-# Rows that another transaction changes are skipped: two of these statements must not wait for each
-# other, and a walk that has just been continued is no longer among the oldest.
+# The statement skips rows that another transaction is changing. Two of these statements must not
+# wait for each other, and a walk that is being continued is no longer among the oldest.
 _DELETE_OLDEST: Final = """
     WITH ranked AS (
         SELECT ctid AS row_id,

@@ -50,10 +50,10 @@ class Lists:
 
     async def count(self, organization_id: UUID, filter_: Filter | None, resource: Resource) -> int:
         """Count matches of a filter. Refuses UNKNOWN_FIELD, INVALID_FILTER, FILTER_TOO_COSTLY."""
-        quantity = directory_counts.quantity(filter_, resource)
-        counts = quantity and await self._directory_counts.read(organization_id)
-        if quantity and counts:
-            return quantity(counts)
+        select = directory_counts.count_selector(filter_, resource)
+        counts = select and await self._directory_counts.read(organization_id)
+        if select and counts:
+            return select(counts)
         where = Where(organization_id)
         statement = list_sql.count_statement(where, filter_, resource)
         if _is_search(filter_, resource):

@@ -1,4 +1,4 @@
-"""Reads of users. Concurrent ones share statements, also with those of other organizations."""
+"""Reads users. Concurrent reads share statements, even across organizations."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import replace
@@ -16,22 +16,23 @@ from usersvc.store.rows import user as user_rows
 from usersvc.store.rows.user import COLUMNS
 from usersvc.store.users import lookups, memberships
 
-SHARED_GROUPS: Final = 50
-"""The groups of a user in more are read by a statement of the user's organization alone, so that
-other organizations do not wait for them."""
+MAX_SHARED_GROUPS: Final = 50
+"""The most groups of a user that a statement across organizations reads. If a user is in more, a
+statement for the user's organization alone reads them, so that no other organization waits."""
 
 Scope: TypeAlias = tuple[UUID, GroupView]
-"""An organization, and the groups to read with its users."""
-InScope: TypeAlias = tuple[Scope, UUID]
+"""An organization, and which groups to read with its users."""
+UserInScope: TypeAlias = tuple[Scope, UUID]
+"""The scope and the id of a user."""
 
 
 class SharedReads:
     """Reads users by id or key; see `BatchLoader` for which reads share a statement.
 
-    Statements across organizations take pairs of an organization and an id or key. Every result is
-    found by the organization in its row, so no read gets the row of another organization. Without
+    A statement across organizations takes pairs of an organization and an id or key. Each row names
+    its organization, and is returned only to reads of that organization. Without
     `across_organizations`, each statement is limited to one organization, as a database that is
-    distributed by organization needs it.
+    sharded by organization requires.
     """
 
     def __init__(self, database: Database, *, across_organizations: bool) -> None:
@@ -155,8 +156,10 @@ class SharedReads:
         found |= {user.user_id: user for user in await self.with_groups(members, view)}
         return dict.fromkeys(user_ids) | found
 
-    async def _across_with_groups(self, wanted: Sequence[InScope]) -> Mapping[InScope, User | None]:
-        """The users in up to SHARED_GROUPS groups. The others are missing."""
+    async def _across_with_groups(
+        self, wanted: Sequence[UserInScope]
+    ) -> Mapping[UserInScope, User | None]:
+        """The users, without those who are in more than MAX_SHARED_GROUPS groups."""
         pairs = list({(organization_id, user_id) for (organization_id, _), user_id in wanted})
         async with self._database.connection() as db:
             rows = await db.fetch(_SELECT_ACROSS_AND_WHETHER_IN_GROUPS, *columns_of(pairs))
@@ -166,7 +169,7 @@ class SharedReads:
             (scope, user_id) for scope, user_id in wanted if (scope[0], user_id) in in_groups
         ]
         groups = await self._groups_across(members) if members else {}
-        found: dict[InScope, User | None] = {}
+        found: dict[UserInScope, User | None] = {}
         for each in wanted:
             (organization_id, _), user_id = each
             user = users.get((organization_id, user_id))
@@ -187,11 +190,13 @@ class SharedReads:
             found = await memberships.by_users(db, organization_id, user_ids, view)
         return {user_id: found.get(user_id, GroupList()) for user_id in user_ids}
 
-    async def _groups_across(self, wanted: Sequence[InScope]) -> Mapping[InScope, GroupList]:
-        """The groups of the users who are in up to SHARED_GROUPS. The others are missing."""
+    async def _groups_across(
+        self, wanted: Sequence[UserInScope]
+    ) -> Mapping[UserInScope, GroupList]:
+        """The groups of the users, without the users who are in more than MAX_SHARED_GROUPS."""
         pairs = list({(organization_id, user_id) for (organization_id, _), user_id in wanted})
         async with self._database.connection() as db:
-            found = await memberships.by_users_across(db, pairs, SHARED_GROUPS)
+            found = await memberships.by_users_across(db, pairs, MAX_SHARED_GROUPS)
         return {
             (scope, user_id): groups
             for scope, user_id in wanted

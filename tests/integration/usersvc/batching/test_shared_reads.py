@@ -133,7 +133,7 @@ async def test_reads_of_equal_ids_return_the_user_of_each_organization(users, gr
 async def test_user_in_many_groups_is_read_without_delaying_other_organizations(
     users, groups, store, recorder, monkeypatch
 ):
-    monkeypatch.setattr(shared_reads, "SHARED_GROUPS", 2)
+    monkeypatch.setattr(shared_reads, "MAX_SHARED_GROUPS", 2)
     people = [await create(users, f"u{number}@corp.test") for number in range(3)]
     for number in range(3):
         await create_group(groups, f"Group {number}", [each.id for each in people[:2]])
