@@ -17,13 +17,13 @@ class BatchWriter(Generic[Item, Result]):
     """Writes items; writes in the same event loop iteration share calls.
 
     `write_one` writes the first item of an iteration immediately, so a single write never waits.
-    `write_many` writes the others, up to `size` of one partition in a call. It writes all or none
-    of its items, and returns their results in order. If it raises `separable`, none was written,
-    and each item is written by a call of its own, so that it has its own result or exception. Any
-    other exception is raised for each item.
+    `write_many` writes the others: a call takes up to `size` items of one partition, writes all or
+    none of them, and returns their results in order. If it raises `separable`, it has written none.
+    A separate call of `write_one` then writes each item, so that each has its own result or
+    exception. Any other exception of `write_many` is raised for each item.
 
-    A write that is cancelled cancels its call, because it must not be carried out later. The other
-    items of the call fail with `cancelled`: it is unknown whether they were written.
+    Cancelling a write cancels the call that writes its item, so that the item is not written later.
+    The other items of that call fail with `cancelled`: it is unknown whether they were written.
     """
 
     def __init__(
@@ -43,7 +43,7 @@ class BatchWriter(Generic[Item, Result]):
         self._pending: dict[Hashable, list[_Write[Item, Result]]] | None = None
 
     async def write(self, partition: Hashable, item: Item) -> Result:
-        """Write an item. If this is cancelled, it ends once the item's call has ended."""
+        """Write an item. After a cancellation, wait until the call that writes it has ended."""
         loop = asyncio.get_running_loop()
         if self._pending is None:
             self._pending = {}
@@ -54,10 +54,10 @@ class BatchWriter(Generic[Item, Result]):
         try:
             return await write.result
         except asyncio.CancelledError:
-            await write.end()
+            await write.cancel()
             raise
         finally:
-            del write  # breaks a reference cycle: the exception's traceback has this frame
+            del write  # breaks a reference cycle: the exception's traceback refers to this frame
 
     def _flush(self) -> None:
         partitions, self._pending = self._pending or {}, None
@@ -91,7 +91,8 @@ class BatchWriter(Generic[Item, Result]):
     async def _run_separately(self, writes: "Sequence[_Write[Item, Result]]") -> None:
         async with asyncio.TaskGroup() as tasks:
             for each in writes:
-                # A caller that was cancelled must not cancel this task: its item was not written.
+                # The result is done if the caller was cancelled. Its item was not written, and it
+                # must not cancel this task, which writes the items of the other callers.
                 is_wanted = not each.result.done()
                 each.task = tasks.create_task(self._run_one(each)) if is_wanted else None
 
@@ -105,7 +106,7 @@ class BatchWriter(Generic[Item, Result]):
 
 
 class _Write(Generic[Item, Result]):
-    """An item that waits for its call, or that a call writes."""
+    """An item, its future result, and the task that writes it, once there is one."""
 
     __slots__ = ("item", "result", "task")
 
@@ -122,7 +123,7 @@ class _Write(Generic[Item, Result]):
         if not self.result.done():
             self.result.set_exception(error)
 
-    async def end(self) -> None:
+    async def cancel(self) -> None:
         """Cancel the call and wait for its end."""
         if self.task is not None:
             self.task.cancel()

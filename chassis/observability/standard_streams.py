@@ -15,12 +15,13 @@ _DESCRIPTORS: Final = (1, 2)
 def make_nonblocking() -> RawOutput:
     """Make both streams non-blocking. Returns standard output without a buffer.
 
-    A write to a pipe or a terminal that nobody reads blocks once it is full. A blocked write would
-    stop the event loop. It would also stop gRPC: for some failed handshakes it writes a message to
-    standard error, in the threads that serve all connections. Its messages are lost instead.
+    If no program reads the pipe or terminal, its buffer fills up, and the next write blocks. A
+    blocked write would stop the event loop. It would also stop gRPC, which reports some failed
+    handshakes on standard error, in the threads that serve all connections. With non-blocking
+    streams, only these messages are lost.
 
-    Refuses (StartError) a process without standard output, because the next file or connection that
-    is opened would get its descriptor, and the log.
+    Refuses (StartError) a process without standard output. The next file or connection that it
+    opens would get descriptor 1, and the log would be written to it.
     """
     if sys.stdout is None:
         raise StartError("standard output is closed, so the log cannot be written")
