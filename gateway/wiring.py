@@ -98,7 +98,7 @@ async def serve(settings: Settings, stop: process.Stop) -> None:
             outbound_clients(settings.outbound, urlsplit(settings.public_url).hostname or "")
         )
         checker = DomainChecker(
-            domains_pb2_grpc.DomainServiceStub(keys), outbound.domain_texts, logger
+            domains_pb2_grpc.DomainServiceStub(keys), outbound.txt_lookups, logger
         )
         peers = _peers(settings, channels, logger, metrics)
         assembly = Assembly(settings, channels, guards, checker, exit_stack=exit_stack, log=logger)

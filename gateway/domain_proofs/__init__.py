@@ -1,1 +1,1 @@
-"""Looks up the TXT records that prove e-mail domains; keysvc makes no outgoing requests."""
+"""Looks up the TXT records that prove e-mail domains, because keysvc sends no requests outside."""

@@ -1,4 +1,4 @@
-"""Checks of e-mail domains: those that are due, and those that an administrator asks for."""
+"""Checks e-mail domains: regularly, and when an administrator asks for a check."""
 
 import asyncio
 from collections import Counter
@@ -17,7 +17,7 @@ from chassis.observability.metrics import Metrics
 from gateway.backend.client import Origin, call
 from gateway.backend.errors import RefusedError
 from gateway.outbound.errors import OutboundError, OutboundReason
-from gateway.outbound.resolver import DomainTexts
+from gateway.outbound.resolver import TxtLookups
 
 if TYPE_CHECKING:
     from cloudacademy.keys.v1.domains_pb2_grpc import DomainServiceAsyncStub
@@ -25,8 +25,8 @@ if TYPE_CHECKING:
 POLL_SECONDS: Final = 5.0
 """The time between two leases, unless more checks are due."""
 MAX_CHECKS: Final = 20
-"""The number of domains that a lease contains. All are checked at the same time: with their time
-limits, lookups and records end well within the lease."""
+"""The maximum number of domains in a lease. They are checked at the same time. The time limits of a
+lookup and of recording its result end well before the lease."""
 
 Result = RecordDomainCheckRequest.Result
 
@@ -37,12 +37,12 @@ class DomainChecker:
     def __init__(
         self,
         stub: "DomainServiceAsyncStub",
-        texts: DomainTexts,
+        txt_lookups: TxtLookups,
         log: Logger,
         poll_seconds: float = POLL_SECONDS,
     ) -> None:
         self._stub = stub
-        self._texts = texts
+        self._txt_lookups = txt_lookups
         self._log = log
         self._poll_seconds = poll_seconds
         self._results: Counter[str] = Counter()
@@ -66,7 +66,7 @@ class DomainChecker:
             try:
                 is_full = await self._check_due()
             except RefusedError as error:
-                # The next lease repeats what was not recorded.
+                # A domain whose check was not recorded becomes due again.
                 self._log.warning("domain checks not leased", reason=error.reason)
                 is_full = False
             if not is_full:
@@ -75,7 +75,7 @@ class DomainChecker:
     async def check(
         self, domain: Domain, request_id: str, actor: Actor | None = None
     ) -> "tuple[Result, Domain]":
-        """Check a domain now. Returns the result, and the domain after it.
+        """Check a domain now. Returns the result, and the domain as keysvc has updated it.
 
         Raises RefusedError, with SSO_DOMAIN_TAKEN if another organization has proven the domain.
         """
@@ -103,17 +103,19 @@ class DomainChecker:
         try:
             await self.check(domain, request_id)
         except RefusedError as error:
-            if error.reason != "SSO_DOMAIN_TAKEN":  # keysvc has recorded that check
+            if error.reason != "SSO_DOMAIN_TAKEN":  # keysvc has recorded this result
                 self._log.warning("domain check not recorded", reason=error.reason)
 
     async def _look_up(self, domain: Domain) -> "Result":
         try:
-            texts = await self._texts.texts(domain.organization_id, domain.record_name)
+            records = await self._txt_lookups.txt_records(
+                domain.organization_id, domain.record_name
+            )
         except OutboundError as error:
             if error.reason in (OutboundReason.DNS_UNAVAILABLE, OutboundReason.BUSY):
                 return RecordDomainCheckRequest.RESULT_UNAVAILABLE
             return RecordDomainCheckRequest.RESULT_NOT_FOUND
         # Some DNS consoles store the quotation marks that an administrator enters.
-        if any(text.strip(' "') == domain.record_value for text in texts):
+        if any(record.strip(' "') == domain.record_value for record in records):
             return RecordDomainCheckRequest.RESULT_FOUND
         return RecordDomainCheckRequest.RESULT_NOT_FOUND

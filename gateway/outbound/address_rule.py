@@ -36,7 +36,7 @@ IPV4_REFUSED: Final = tuple(
     )
 )
 IPV6_PUBLIC: Final = IPv6Network("2000::/3")
-"""The only range of which IANA assigns unicast addresses; everything else is refused."""
+"""The only range from which IANA assigns unicast addresses; all others are refused."""
 IPV6_REFUSED: Final = tuple(
     map(
         IPv6Network,
@@ -56,7 +56,7 @@ def is_public(address: IpAddress) -> bool:
     """Whether an address belongs to a host on the internet.
 
     An IPv6 address that contains an IPv4 address (IPv4-mapped, NAT64 by RFC 6052, 6to4) is public
-    if that one is.
+    if the IPv4 address is.
     """
     if isinstance(address, IPv4Address):
         return not any(address in network for network in IPV4_REFUSED)
@@ -67,7 +67,7 @@ def is_public(address: IpAddress) -> bool:
 
 
 def is_loopback(address: IpAddress) -> bool:
-    """Whether an address is of this machine, also if it is an IPv4-mapped one."""
+    """Whether an address is a loopback address, IPv4-mapped ones included."""
     if isinstance(address, IPv6Address) and address.ipv4_mapped is not None:
         return address.ipv4_mapped.is_loopback
     return address.is_loopback
@@ -86,8 +86,8 @@ def embedded_ipv4(address: IPv6Address) -> IPv4Address | None:
 class AddressRule:
     """The rule for all outgoing connections: public addresses and one port.
 
-    With `allow_loopback`, which is for development, addresses of this machine are permitted, too,
-    and there with any port.
+    With `allow_loopback`, which is for development, loopback addresses are permitted, too, with any
+    port.
     """
 
     allow_loopback: bool = False

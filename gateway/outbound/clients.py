@@ -9,7 +9,7 @@ from gateway.outbound.address_rule import AddressRule
 from gateway.outbound.connectors import DirectRoute, ProxyRoute
 from gateway.outbound.hosts import Hosts
 from gateway.outbound.https import HttpsClient
-from gateway.outbound.resolver import DomainTexts, Resolver
+from gateway.outbound.resolver import Resolver, TxtLookups
 from gateway.outbound.settings import OutboundSettings
 from gateway.outbound.slots import OutboundSlots
 from gateway.outbound.smtp import MailConnector
@@ -22,7 +22,7 @@ class OutboundClients:
     """Everything that may connect to hosts outside the region."""
 
     https: HttpsClient
-    domain_texts: DomainTexts
+    txt_lookups: TxtLookups
     mail: MailConnector | None
     """None without a mail server in the settings."""
     slots: OutboundSlots
@@ -62,7 +62,7 @@ async def outbound_clients(
     try:
         yield OutboundClients(
             HttpsClient(route, rule, slots, metrics),
-            DomainTexts(resolver, slots),
+            TxtLookups(resolver, slots),
             mail,
             slots,
             metrics,

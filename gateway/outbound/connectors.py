@@ -20,14 +20,14 @@ from gateway.outbound.settings import HTTPS_PORT
 from gateway.outbound.target import Target
 
 CONNECT_SECONDS: Final = 4.0
-"""The limit of connecting to one address, TLS included."""
+"""The time limit for connecting to one address, TLS included."""
 MAX_PROXY_ATTEMPTS: Final = 3
-"""The most addresses of a host that are tried through the proxy."""
+"""The maximum number of addresses of a host that are tried through the proxy."""
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """The parts of a request that do not depend on the way it takes."""
+    """The parts of a request that are the same on every route."""
 
     method: str
     headers: Mapping[str, str]

@@ -26,7 +26,7 @@ class Limits:
     """The limits of one request."""
 
     seconds: float = SECONDS
-    """The limit of the request with everything: DNS, TLS, and the body of the response."""
+    """The time limit of the whole request, from the DNS lookup to the end of the response."""
     max_bytes: int = MAX_BYTES
     """The limit of the response's body, both as it is sent and decompressed."""
 
@@ -45,7 +45,7 @@ class Request:
     """The permitted hosts, in lower case; None permits every host with public addresses."""
     limits: Limits = Limits()
     reads_body: bool = True
-    """False for a request whose result is its status, such as a webhook."""
+    """False if the caller needs only the status of the response, as for a webhook."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +55,7 @@ class Response:
     status: int
     headers: Mapping[str, str]
     body: bytes
-    """Decompressed; empty if the request did not want it."""
+    """Decompressed; empty if `reads_body` was False."""
 
 
 class HttpsClient:
@@ -73,7 +73,7 @@ class HttpsClient:
         self._metrics = metrics
 
     async def send(self, request: Request) -> Response:
-        """The response to a request; refuses with every OutboundReason."""
+        """Send a request, and return its response. Refuses with any OutboundReason."""
         with self._metrics.request(request.method, request.purpose) as outcome:
             target = Target.parse(request.url, self._rule, request.hosts)
             async with self._slots.slot(request.organization_id, target.host):
@@ -113,7 +113,7 @@ async def _read(request: Request, response: aiohttp.ClientResponse, outcome: Out
 
 @contextmanager
 def _as_outbound_errors(host: str) -> Iterator[None]:
-    """Convert aiohttp's errors. Their texts are not included: they quote what the host sent."""
+    """Convert aiohttp's errors, without their texts, which quote what the host sent."""
     try:
         yield
     except TimeoutError:

@@ -19,22 +19,22 @@ from gateway.outbound.slots import OutboundSlots
 from gateway.outbound.telemetry import OutboundMetrics
 
 LOOKUP_SECONDS: Final = 5.0
-"""The limit of one lookup, with all its attempts."""
+"""The time limit of one lookup, all attempts included."""
 ATTEMPT_SECONDS: Final = 2.0
-"""The limit of one attempt with one name server."""
+"""The time limit of one attempt at one name server."""
 MAX_ADDRESSES: Final = 16
-MAX_TEXTS: Final = 100
-MAX_TEXT_CHARACTERS: Final = 16_384
+MAX_TXT_RECORDS: Final = 100
+MAX_TXT_CHARACTERS: Final = 16_384
 """The limit of all TXT records of a name together."""
 MAX_NAME_CHARACTERS: Final = 253
 """RFC 1035 section 3.1, without the last dot."""
 
 
 class Resolver:
-    """Looks up names without a cache, so that a changed record is seen as soon as it can be.
+    """Looks up names without a cache, to see a changed record once the name servers return it.
 
-    Names are absolute: the search list of /etc/resolv.conf, which could lead a customer's name to a
-    service of the cluster, is not used.
+    Names are absolute. The search list of /etc/resolv.conf is not used, because it could resolve a
+    customer's name to a service of the cluster.
     """
 
     def __init__(self, settings: OutboundSettings, metrics: OutboundMetrics) -> None:
@@ -44,8 +44,8 @@ class Resolver:
     async def addresses(self, host: str) -> Sequence[IpAddress]:
         """The IPv4 and IPv6 addresses of a host, at most MAX_ADDRESSES.
 
-        Refuses NAME_NOT_FOUND for a host without an address, and DNS_UNAVAILABLE. A failure for one
-        kind of address is ignored if there are addresses of the other kind.
+        Refuses NAME_NOT_FOUND for a host without an address, and DNS_UNAVAILABLE. If the lookup of
+        one kind of address fails, the addresses of the other kind are returned.
         """
         with self._metrics.lookup():
             answers = await asyncio.gather(
@@ -61,16 +61,16 @@ class Resolver:
                 raise _failure(host, answers)
             return found[:MAX_ADDRESSES]
 
-    async def texts(self, name: str) -> Sequence[str]:
+    async def txt_records(self, name: str) -> Sequence[str]:
         """The TXT records of a name (RFC 1035 section 3.3.14); empty if it has none.
 
         The parts of a record are joined, and bytes that are not ASCII are replaced. Refuses
-        NAME_NOT_FOUND, DNS_UNAVAILABLE, and TOO_LARGE over MAX_TEXTS or MAX_TEXT_CHARACTERS.
+        NAME_NOT_FOUND, DNS_UNAVAILABLE, and TOO_LARGE over MAX_TXT_RECORDS or MAX_TXT_CHARACTERS.
         """
         with self._metrics.lookup():
             answer = await self._resolve(name, "TXT")
             texts = [b"".join(record.strings).decode("ascii", "replace") for record in answer]
-            if len(texts) > MAX_TEXTS or sum(map(len, texts)) > MAX_TEXT_CHARACTERS:
+            if len(texts) > MAX_TXT_RECORDS or sum(map(len, texts)) > MAX_TXT_CHARACTERS:
                 raise OutboundError(OutboundReason.TOO_LARGE, f"{name} has too many TXT records")
             return texts
 
@@ -84,7 +84,7 @@ class Resolver:
         except (dns.resolver.NXDOMAIN, dns.resolver.YXDOMAIN):
             raise OutboundError(OutboundReason.NAME_NOT_FOUND, f"{name} does not exist") from None
         except (dns.exception.DNSException, OSError) as error:  # TimeoutError is an OSError
-            # Only the class of the error: dnspython's texts contain whole messages.
+            # Only the class of the error is included: its text contains whole DNS messages.
             cause = type(error).__name__
             raise OutboundError(
                 OutboundReason.DNS_UNAVAILABLE, f"no name server answered for {name}: {cause}"
@@ -101,38 +101,39 @@ class Resolver:
         return resolver
 
 
-class DomainTexts:
-    """TXT lookups for organizations, which prove domains with them."""
+class TxtLookups:
+    """TXT lookups on behalf of organizations, which prove their domains with TXT records."""
 
     def __init__(self, resolver: Resolver, slots: OutboundSlots) -> None:
         self._resolver = resolver
         self._slots = slots
 
-    async def texts(self, organization_id: str, name: str) -> Sequence[str]:
-        """`Resolver.texts`, within the limits of the organization and the name (BUSY)."""
+    async def txt_records(self, organization_id: str, name: str) -> Sequence[str]:
+        """`Resolver.txt_records`, within the limits of the organization and the name (BUSY)."""
         async with self._slots.slot(organization_id, f"dns {name.lower()}"):
-            return await self._resolver.texts(name)
+            return await self._resolver.txt_records(name)
 
 
 def _absolute(name: str) -> dns.name.Name:
-    """The name in DNS's form; refuses NAME_NOT_FOUND for text that cannot be a host's name.
+    """Parse an absolute name; refuses NAME_NOT_FOUND for text that cannot be a host's name.
 
-    International names are accepted in their ASCII form only (RFC 5891), so that a name has one
+    International names are accepted in their ASCII form only (RFC 5891), so that each name has one
     spelling.
     """
     labels = name.removesuffix(".").split(".")
     if not name.isascii() or len(name) > MAX_NAME_CHARACTERS or "\\" in name or "" in labels:
-        raise OutboundError(OutboundReason.NAME_NOT_FOUND, "this is not a name of the DNS")
+        raise OutboundError(OutboundReason.NAME_NOT_FOUND, "this is not a valid DNS name")
     try:
         return dns.name.from_text(name)
     except dns.exception.DNSException:
-        raise OutboundError(
-            OutboundReason.NAME_NOT_FOUND, "this is not a name of the DNS"
-        ) from None
+        raise OutboundError(OutboundReason.NAME_NOT_FOUND, "this is not a valid DNS name") from None
 
 
 def _failure(host: str, answers: Sequence[object]) -> OutboundError:
-    """The error for a host without addresses: DNS_UNAVAILABLE if that may be temporary."""
+    """The error for a host without addresses.
+
+    DNS_UNAVAILABLE if a lookup got no answer, because a later one may succeed.
+    """
     refusals = [each for each in answers if isinstance(each, OutboundError)]
     for each in answers:
         if isinstance(each, BaseException) and each not in refusals:

@@ -11,15 +11,16 @@ from gateway.outbound.errors import OutboundError, OutboundReason
 MAX_REQUESTS: Final = 128
 MAX_REQUESTS_PER_HOST: Final = 16
 MAX_REQUESTS_PER_ORGANIZATION: Final = 8
-"""In progress or waiting for a slot of a host."""
+"""Counts requests in progress, and those that wait for a slot of a host."""
 
 
 class OutboundSlots:
     """Slots of outgoing requests: in total, by host, and by organization.
 
-    A slow host occupies only its own slots, and requests to it wait (up to WAIT_SECONDS of
-    `chassis.concurrency.fair_semaphore`) only for these. An organization at its limit is refused at
-    once instead of waiting, so it holds no slot of a host while it waits for one of its own.
+    Requests to a slow host occupy only that host's slots. Further requests to it wait for one of
+    them, for up to WAIT_SECONDS of `chassis.concurrency.fair_semaphore`. An organization at its
+    limit is refused at once, so that no request holds a host's slot while it waits for the
+    organization's.
     """
 
     def __init__(self) -> None:

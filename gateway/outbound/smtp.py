@@ -17,11 +17,11 @@ from gateway.outbound.settings import MailServer
 from gateway.outbound.telemetry import OutboundMetrics
 
 CONNECT_SECONDS: Final = 10.0
-"""The limit until a connection can be used: DNS, all addresses, TLS."""
+"""The time limit for opening a connection: DNS, all addresses and TLS included."""
 ADDRESS_SECONDS: Final = 4.0
-"""The limit of connecting to one address."""
+"""The time limit for connecting to one address."""
 COMMAND_SECONDS: Final = 30.0
-"""The limit of the response to one command."""
+"""The time limit for the response to one command."""
 
 
 class MailConnector:

@@ -1,7 +1,7 @@
 """The metrics of outgoing traffic.
 
-Names and labels follow OpenTelemetry's conventions for HTTP clients and DNS lookups. They also
-define labels for hosts and names, which are left out: customers choose them.
+Names and labels follow OpenTelemetry's conventions for HTTP clients and DNS lookups. Their labels
+for hosts and names are left out, because customers choose those.
 """
 
 import asyncio
@@ -45,7 +45,7 @@ class OutboundMetrics:
     """Measures requests, lookups and connections; published once `observe` was called."""
 
     def __init__(self) -> None:
-        registry = CollectorRegistry()  # of its own, so that measuring needs no published metrics
+        registry = CollectorRegistry()  # separate: requests may be measured without `observe`
         self._requests = Histogram(
             "http_client_request_duration_seconds",
             "Duration of outgoing HTTPS requests.",

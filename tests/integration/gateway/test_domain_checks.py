@@ -43,7 +43,7 @@ async def hosts(tmp_path: Path) -> AsyncIterator[Outside]:
 async def checker(keysvc: Replica, hosts: Outside) -> AsyncIterator[DomainChecker]:
     async with hosts.clients() as clients:
         yield DomainChecker(
-            keysvc.domains, clients.domain_texts, structlog.get_logger(), poll_seconds=0.01
+            keysvc.domains, clients.txt_lookups, structlog.get_logger(), poll_seconds=0.01
         )
 
 

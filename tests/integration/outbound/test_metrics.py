@@ -33,7 +33,7 @@ async def test_requests_and_lookups_are_counted_by_outcome_without_hosts(outside
         await send(request(f"https://{HOST}:{gone.port}/", method="POST", body=b"{}"))
         keys = request("https://absent.test/keys", purpose=Purpose.ISSUER_KEYS)
         await refusal(send(keys))
-        await clients.domain_texts.texts(ORGANIZATION, "_proof.acme.test")
+        await clients.txt_lookups.txt_records(ORGANIZATION, "_proof.acme.test")
 
     assert counts(metrics, "http_client_request_duration_seconds") == {
         ("GET", "200", "", "webhook"): 1,
