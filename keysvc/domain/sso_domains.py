@@ -1,4 +1,4 @@
-"""The rules by which an organization proves an e-mail domain, and loses the proof."""
+"""How an organization proves an e-mail domain, and when the proof is lost."""
 
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
@@ -12,18 +12,18 @@ from keysvc.domain.organizations import refuse_control_characters
 from keysvc.domain.public_mail_domains import is_public_mail
 
 RECORD_LABEL: Final = "_cloudacademy-challenge"
-"""The label below which the TXT record is looked up (RFC 8552): the domain's own TXT records, such
-as those of SPF, stay as they are, and the name can be delegated by a CNAME record."""
+"""The first label of the TXT record's name (RFC 8552). Because the record has its own name, the
+domain's other TXT records, such as SPF, stay as they are, and a CNAME record can delegate it."""
 RECORD_PREFIX: Final = "cloudacademy-domain-verification="
 
-NEW_CLAIM: Final = timedelta(hours=1)
-"""How long a new claim, or one that an administrator has checked, is checked often."""
-FREQUENT: Final = timedelta(minutes=5)
-DAILY: Final = timedelta(days=1)
-RETRY: Final = timedelta(hours=1)
-"""The time to the next check if the last one of an older claim had no result."""
-LEASE: Final = timedelta(minutes=2)
-"""The time for which a check is leased. A check whose result is not recorded is due again then."""
+FREQUENT_CHECKS_TIME: Final = timedelta(hours=1)
+"""The time after a new claim, or after an administrator's check, in which checks are frequent."""
+FREQUENT_INTERVAL: Final = timedelta(minutes=5)
+DAILY_INTERVAL: Final = timedelta(days=1)
+RETRY_INTERVAL: Final = timedelta(hours=1)
+"""The time to the next check if no name server answered, for claims that are not new."""
+LEASE_TIME: Final = timedelta(minutes=2)
+"""The time for which a check is leased. If its result is not recorded, it is due again then."""
 
 LOSS_TIME: Final = timedelta(days=7)
 LOSS_CHECKS: Final = 7
@@ -31,11 +31,11 @@ LOSS_CHECKS: Final = 7
 REASON_MAXIMUM: Final = 200
 
 CHECKER: Final = Actor("domain-check", "Domain check")
-"""The actor of changes that a check of the DNS causes."""
+"""The actor in the audit trail of changes by a check."""
 
 
 class State(StrEnum):
-    """What the organization may use a domain for: only PROVEN and GRACE domains are trusted."""
+    """The state of a claim. Only PROVEN and GRACE domains are trusted."""
 
     PENDING = "pending"
     GRACE = "grace"
@@ -82,7 +82,7 @@ class SsoDomain:
 
     @property
     def loss_time(self) -> datetime | None:
-        """When the proof is lost unless a check finds the record again."""
+        """When the proof is lost, unless a check finds the record before."""
         return None if self.failing_since is None else self.failing_since + LOSS_TIME
 
     def state(self, now: datetime) -> State:
@@ -137,13 +137,13 @@ def after_check(domain: SsoDomain, outcome: Outcome, now: datetime) -> SsoDomain
 
 
 def verified_by_operator(domain: SsoDomain, now: datetime) -> SsoDomain:
-    """The domain after an operator's override: proven, and no longer checked."""
+    """The domain after an operator has verified it: proven, and no longer checked."""
     proven = _found(domain, now)
     return replace(proven, is_override=True, last_check_time=domain.last_check_time)
 
 
-def event(before: SsoDomain, after: SsoDomain) -> Action | None:
-    """The action that the audit trail records for a change by a check."""
+def audit_action(before: SsoDomain, after: SsoDomain) -> Action | None:
+    """The action that the audit trail records for the change that a check made, if any."""
     if before.proven_time is None and after.proven_time is not None:
         return Action.DOMAIN_PROVEN
     if before.proven_time is not None and after.proven_time is None:
@@ -179,5 +179,5 @@ def _not_found(domain: SsoDomain, now: datetime) -> SsoDomain:
 
 def _interval(domain: SsoDomain, outcome: Outcome, now: datetime) -> timedelta:
     if domain.proven_time is None and now < domain.check_until:
-        return FREQUENT
-    return RETRY if outcome is Outcome.UNAVAILABLE else DAILY
+        return FREQUENT_INTERVAL
+    return RETRY_INTERVAL if outcome is Outcome.UNAVAILABLE else DAILY_INTERVAL

@@ -15,7 +15,7 @@ from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import ORGANIZATION_NOT_FOUND, SSO_CONNECTION_NOT_FOUND
 from keysvc.domain.public_mail_domains import is_public_mail
 from keysvc.domain.sso import SsoConnection, SsoSetup
-from keysvc.domain.sso_domains import NEW_CLAIM
+from keysvc.domain.sso_domains import FREQUENT_CHECKS_TIME
 from keysvc.store.audit import record_action
 from keysvc.store.common import lock_organization
 from keysvc.store.sso_domains import select_domains
@@ -159,7 +159,7 @@ async def _write_domains(
     db: asyncpg.Connection, organization_id: UUID, domains: tuple[str, ...], now: datetime
 ) -> None:
     """Add and remove domains. A domain that stays keeps its proof; an added one has none."""
-    await db.execute(_ADD_DOMAINS, organization_id, domains, now, now + NEW_CLAIM)
+    await db.execute(_ADD_DOMAINS, organization_id, domains, now, now + FREQUENT_CHECKS_TIME)
     await db.execute(
         "DELETE FROM sso_domains WHERE organization_id = $1 AND domain <> ALL($2::text[])",
         *(organization_id, domains),

@@ -13,7 +13,13 @@ from chassis.errors import InvalidField, Refusal
 from keysvc.domain import sso_domains
 from keysvc.domain.audit import Action, Actor
 from keysvc.domain.errors import SSO_DOMAIN_TAKEN
-from keysvc.domain.sso_domains import CHECKER, NEW_CLAIM, DomainCheck, Outcome, SsoDomain
+from keysvc.domain.sso_domains import (
+    CHECKER,
+    FREQUENT_CHECKS_TIME,
+    DomainCheck,
+    Outcome,
+    SsoDomain,
+)
 from keysvc.store.audit import record_action
 from keysvc.store.common import lock_organization
 
@@ -27,10 +33,10 @@ class SsoDomainStore:
     async def lease(self, limit: int, now: datetime) -> list[SsoDomain]:
         """The domains that are due for a check, the longest overdue first.
 
-        They are due again after LEASE, unless their check is recorded before.
+        They are due again after LEASE_TIME, unless their check is recorded before.
         """
         async with self._database.writer() as db:
-            rows = await db.fetch(_LEASE, now, limit, now + sso_domains.LEASE)
+            rows = await db.fetch(_LEASE, now, limit, now + sso_domains.LEASE_TIME)
         return [domain_of(row) for row in rows]
 
     async def record_check(self, check: DomainCheck, clock: Clock) -> SsoDomain | None:
@@ -47,7 +53,7 @@ class SsoDomainStore:
                 return before
             now = clock()
             if check.actor is not None:
-                before = replace(before, check_until=now + NEW_CLAIM)
+                before = replace(before, check_until=now + FREQUENT_CHECKS_TIME)
             after = sso_domains.after_check(before, check.outcome, now)
             is_taken = _is_new_proof(before, after) and await _is_proven_elsewhere(db, before)
             if is_taken:
@@ -55,7 +61,7 @@ class SsoDomainStore:
             elif _is_new_proof(before, after):
                 await _end_other_grace(db, before, now)
             await _write(db, after)
-            if (action := sso_domains.event(before, after)) is not None:
+            if (action := sso_domains.audit_action(before, after)) is not None:
                 actor = check.actor or CHECKER
                 await record_action(
                     db, before.organization_id, action, actor, now, domain=before.domain
@@ -114,8 +120,8 @@ def _is_new_proof(before: SsoDomain, after: SsoDomain) -> bool:
 async def _is_proven_elsewhere(db: asyncpg.Connection, domain: SsoDomain) -> bool:
     """Whether another organization has proven the domain.
 
-    Takes a lock of the domain first: organizations that prove it at the same time take turns, and
-    each then sees the previous one.
+    Locks the domain first. Otherwise, two organizations that prove it at the same time would not
+    see each other's proof.
     """
     await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", domain.domain)
     found: bool = await db.fetchval(_IS_PROVEN_ELSEWHERE, domain.organization_id, domain.domain)
