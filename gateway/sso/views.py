@@ -69,8 +69,9 @@ class SingleSignOn:
     async def show_form(self, context: SignInContext) -> web.Response:
         """Ask for the e-mail address; or, if the query names an organization, for a confirmation.
 
-        Any site can lead a browser here. Without the confirmation, an identity provider that asks
-        its user nothing could replace the browser's session by one of another organization.
+        Any site can send a browser here. Without the confirmation, an identity provider that signs
+        its users in without a question could replace the browser's session with one of another
+        organization.
         """
         query = context.request.query
         after = local_path(query.get("next", ""))
@@ -84,17 +85,19 @@ class SingleSignOn:
         _check_usable(idp, trial)
         if trial and context.request.headers.get("Sec-Fetch-Site") == "same-origin":
             return await self._redirect_to_provider(idp, after, trial=trial)
-        return await self._ask(context, idp, await self._session(context), after, is_test=is_test)
+        return await self._ask_to_confirm(
+            context, idp, await self._session(context), after, is_test=is_test
+        )
 
     async def add_slash(self, context: SignInContext) -> web.Response:
-        """Redirect to the path with its slash."""
+        """Redirect to the path with a slash at the end."""
         query = context.request.rel_url.raw_query_string
         return redirect(LOGIN_PATH + (f"?{query}" if query else ""))
 
     async def submit_email(self, context: SignInContext) -> web.Response:
         """Redirect to the identity provider for the e-mail address in the form.
 
-        Asks first if the browser has a session of another organization.
+        Asks for a confirmation first if the browser has a session of another organization.
         """
         email, after, form_token = context.fields
         self._check_form(context, form_token)
@@ -103,13 +106,13 @@ class SingleSignOn:
         after, current = local_path(after), await self._session(context)
         if current.user_id and current.organization_id != idp.organization_id:
             _check_usable(idp, None)
-            return await self._ask(context, idp, current, after, is_test=False)
+            return await self._ask_to_confirm(context, idp, current, after, is_test=False)
         return await self._redirect_to_provider(idp, after, replaced=_replaced(current))
 
     async def confirm(self, context: SignInContext) -> web.Response:
         """Redirect to the identity provider of the confirmed organization.
 
-        Asks again if the browser's session is not the one that the page showed.
+        Asks again if the browser's session is no longer the one that the page showed.
         """
         organization_id, after, test, replaces, form_token = context.fields
         self._check_form(context, form_token)
@@ -121,7 +124,7 @@ class SingleSignOn:
             return await self._redirect_to_provider(idp, after, trial=trial)
         current = await self._session(context)
         if current.session_id not in ("", replaces):
-            return await self._ask(context, idp, current, after, is_test=False)
+            return await self._ask_to_confirm(context, idp, current, after, is_test=False)
         return await self._redirect_to_provider(idp, after, replaced=_replaced(current))
 
     async def metadata(self, _: SignInContext) -> web.Response:
@@ -164,7 +167,7 @@ class SingleSignOn:
         token = self._cookies.session(context.request)
         return await self._services.session(token, context.request_id)
 
-    async def _ask(
+    async def _ask_to_confirm(
         self,
         context: SignInContext,
         idp: IdentityProvider,
@@ -173,7 +176,7 @@ class SingleSignOn:
         *,
         is_test: bool,
     ) -> web.Response:
-        """The page that names the organization, and the session that would end."""
+        """The page that asks: it names the organization, and the session that would end."""
         name = ""
         if current.organization_id:
             name = await self._services.organization_name(
@@ -259,7 +262,8 @@ class SingleSignOn:
                 idp.organization_id, pending.trial, context.request.remote or "", context.request_id
             )
             return self._renderer.page("tested.html", 200, context.request_id, after=pending.after)
-        # An expired request accepts no assertion, so usersvc need not store the id any longer.
+        # No assertion is accepted once the request has expired, so usersvc need not store its id
+        # any longer.
         assertion = assertion.expiring_by(pending.expire_time)
         signed_in = await self._services.sign_in(
             idp, assertion, pending.replaced, context.request_id
@@ -297,7 +301,7 @@ def _check_usable(idp: IdentityProvider, trial: Trial | None) -> None:
 def routes(
     sso: SingleSignOn | None, renderer: PageRenderer, limiter: PageLimiter, log: Logger
 ) -> Sequence[web.RouteDef]:
-    """The routes of single sign-on. Without `sso` they say that it is turned off."""
+    """The routes of single sign-on. Without `sso`, each responds that it is turned off."""
     all_routes = _routes(sso) if sso else _routes_when_off()
     return [
         web.route(each.method, each.path, SsoEndpoint(each, renderer, limiter, log))

@@ -19,8 +19,8 @@ _REFUSALS = {
     "USER_INACTIVE": "Your account is disabled. Contact your administrator.",
 }
 _NOT_RECORDED = (
-    "Your sign-in could not be recorded at the moment, so it was undone. Each link works once: "
-    "request a new link, and use it in a few minutes."
+    "We could not record your sign-in, so you are not signed in. Your link was used and no longer "
+    "works. Wait a few minutes, then request a new link."
 )
 
 
@@ -55,9 +55,9 @@ async def link(context: PageContext) -> web.Response:
 
 
 async def show_link(context: PageContext) -> web.Response:
-    """Ask for a confirmation that names whom the link signs in, and the session that would end.
+    """Ask for a confirmation. The page names the link's user, and the session that would end.
 
-    Any site or message can lead a browser to a link.
+    The confirmation is needed because any site or message can send a browser to a link.
     """
     token = context.fields.get("token", "").strip().rpartition("#")[2]
     try:
@@ -101,7 +101,7 @@ async def follow_link(context: PageContext) -> web.Response:
         try:
             await context.record(AuditEvent.ACTION_SIGNED_IN_WITH_LINK)
         except RefusedError as error:
-            return await _undone(context, error, signed_in.session_token)
+            return await _undo_sign_in(context, error, signed_in.session_token)
     response = context.redirect(HOME)
     context.portal.cookies.set_session(response, signed_in.session_token)
     return response
@@ -114,8 +114,10 @@ def _refused(context: PageContext, error: RefusedError) -> web.Response:
     )
 
 
-async def _undone(context: PageContext, error: RefusedError, session_token: str) -> web.Response:
-    """End a new session that is not in the audit trail. The link was used up."""
+async def _undo_sign_in(
+    context: PageContext, error: RefusedError, session_token: str
+) -> web.Response:
+    """End a new session that could not be recorded in the audit trail. The link no longer works."""
     context.session = pb.Session()
     await context.call(
         context.portal.clients.sessions.EndSession,
@@ -149,7 +151,7 @@ async def sign_out(context: PageContext) -> web.Response:
         pb.EndSessionRequest(session_token=context.portal.cookies.session(context.request)),
     )
     if context.session.administrator:
-        # Nobody stays signed in because the audit trail is unavailable.
+        # A user can sign out even while the audit trail is unavailable.
         with suppress(RefusedError):
             await context.record(AuditEvent.ACTION_SIGNED_OUT)
     response = context.redirect("/login/")

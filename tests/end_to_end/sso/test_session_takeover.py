@@ -1,4 +1,4 @@
-"""A page of another site cannot replace a browser's session by one of another organization."""
+"""A page of another site cannot replace a browser's session with one of another organization."""
 
 from contextlib import asynccontextmanager
 
@@ -44,7 +44,7 @@ async def evil(operate: Operator) -> SsoOrganization:
 
 @asynccontextmanager
 async def identity_provider(evil: SsoOrganization, person: Person, base_url: str):
-    """An identity provider that signs its user in without asking, and a page that leads there."""
+    """An identity provider that signs its user in without a question, and a page that opens it."""
     paths: list[str] = []
 
     async def sign_on(request: web.Request) -> web.Response:
@@ -74,7 +74,7 @@ async def identity_provider(evil: SsoOrganization, person: Person, base_url: str
     await runner.setup()
     await web.TCPSite(runner, "127.0.0.1", 0).start()
     try:
-        # Another site than 127.0.0.1, for the browser.
+        # For the browser, this is another site than 127.0.0.1.
         yield f"http://localhost:{runner.addresses[0][1]}", paths
     finally:
         await runner.cleanup()
@@ -105,7 +105,7 @@ async def test_foreign_page_cannot_replace_an_administrators_session(
             await page.goto(f"{tenant.base_url}/settings/integrations/entra/")
             await expect(page.locator(".who-organization")).to_have_text("Initech")
 
-            # Whoever confirms gets what the page said, and the former session ends.
+            # The confirmation signs in to the organization on the page. The old session ends.
             before = {each["name"]: each["value"] for each in await page.context.cookies()}
             await page.goto(f"{site}/attack")
             await page.get_by_role("button", name="Continue to Evil Corp").click()
