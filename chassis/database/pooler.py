@@ -1,7 +1,7 @@
 """Checks that a connection pooler keeps what a service needs from its sessions.
 
 A pooler in transaction mode, such as PgBouncer's, gives each transaction any of its connections to
-PostgreSQL. LISTEN then never works, and prepared statements only if the pooler supports them.
+PostgreSQL. LISTEN then never works. Prepared statements work only if the pooler supports them.
 """
 
 from typing import Final
@@ -11,7 +11,7 @@ import asyncpg
 from chassis.database.identity import Owner, WrongDatabase
 
 ATTEMPTS: Final = 5
-"""Other clients of the pooler can take the connection with which an attempt would find a fault."""
+"""An attempt can miss a fault, because another client uses the connection that would show it."""
 _BACKEND: Final = "SELECT pg_backend_pid()"
 
 
@@ -19,7 +19,7 @@ LOST_STATEMENT: Final = (
     asyncpg.InvalidSQLStatementNameError,
     asyncpg.DuplicatePreparedStatementError,
 )
-"""Errors of a prepared statement that is not on the connection where it is used."""
+"""Errors of a prepared statement that does not exist on the connection that executes it."""
 
 
 async def use_prepared_statement(first: asyncpg.Connection, second: asyncpg.Connection) -> None:

@@ -1,4 +1,4 @@
-"""The streams of Watch RPCs, by which callers learn of changes to what they cache."""
+"""The streams of Watch RPCs, which tell callers when the data that they cache has changed."""
 
 from collections.abc import AsyncGenerator, Callable
 from typing import TypeVar
@@ -17,7 +17,7 @@ async def watch(
 ) -> AsyncGenerator[Response, None]:
     """Yield `reset`, then the messages for the events of a feed.
 
-    `notification` makes a message of a notification's payload. Close the stream with
+    `notification` converts a notification's payload to a message. Close the stream with
     `contextlib.aclosing`, so that its subscription ends with it. Refuses DatabaseUnavailable while
     the feed is disconnected, and when it loses its connection.
     """

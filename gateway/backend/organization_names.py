@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 MAX_NAMES: Final = 10_000
 KEEP_SECONDS: Final = 600.0
 RETRY_SECONDS: Final = 5.0
-"""How long a failed lookup is not repeated."""
+"""The time after a failed lookup in which it is not repeated."""
 WAIT_SECONDS: Final = 1.0
-"""How long a page waits for a name; without it the page is shown without one."""
+"""The time that a page waits for a name. After it, the page is shown without a name."""
 
 
 class OrganizationNames:

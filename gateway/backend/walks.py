@@ -11,8 +11,8 @@ from gateway.backend.errors import RefusedError
 class WalkClient:
     """Finds and stores walks in usersvc.
 
-    An error of the service is raised as `gateway.backend.errors.RefusedError`. A release of usersvc
-    without walks, which serves for some minutes of an update, is one that has none.
+    An error of the service is raised as `gateway.backend.errors.RefusedError`. During an
+    update, a release of usersvc without walks may answer: it counts as one that has stored none.
     """
 
     def __init__(self, channel: grpc.aio.Channel) -> None:
@@ -31,7 +31,7 @@ class WalkClient:
     async def save(self, request: pb.SaveWalkRequest, origin: Origin) -> None:
         """Store a walk after a page.
 
-        An unavailable database is no error here: the page was read, and a database that refuses
+        An unavailable database is not an error here. The page was read, and a database that refuses
         writes deletes no resource either, so the next page is right without the walk.
         """
         try:

@@ -13,7 +13,7 @@ NOW: Final = datetime(2026, 11, 25, 12, 0, tzinfo=UTC)
 
 
 def before(**span: float) -> Timestamp:
-    """The time that is a span, such as `minutes=5`, before NOW."""
+    """The time before NOW by a duration such as `minutes=5`."""
     return to_timestamp(NOW - timedelta(**span))
 
 

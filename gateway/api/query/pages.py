@@ -136,10 +136,11 @@ async def read_from(
 async def continue_walk(
     request: ScimRequest, queries: Sequence[Query], page: paging.Page, start: PageStart
 ) -> IndexPage | None:
-    """The next page of a walk, or its last page again.
+    """Read the next page of a walk, or repeat its latest page.
 
-    The last page has the number of resources that the walk has read as its total, the others that
-    of the first page. None if usersvc does not know the position, which another release stored.
+    The total is the number that the first page counted. On the final page, it is the number of
+    resources that the walk has returned. Returns None if usersvc does not know the position, which
+    another release stored.
     """
     begin = Position.read(start.position)
     try:
@@ -158,7 +159,7 @@ async def continue_walk(
 async def skip_to_index(
     request: ScimRequest, queries: Sequence[Query], page: paging.Page
 ) -> IndexPage:
-    """The page at an index, as the list is now."""
+    """Read the page at an index of the current list."""
     skip, size, total, count = page.start_index - 1, page.count, 0, 0
     parts: list[ResultPage] = []
     after = Position(len(queries), 0, "")
@@ -167,7 +168,7 @@ async def skip_to_index(
         parts.append(part)
         if count < size:
             after = Position(index, 0, "").after(part)
-        elif after.index == index and not part.total:  # the page ended before an empty type
+        elif after.index == index and not part.total:  # the page is full, and this type is empty
             after = Position(index + 1, 0, "")
         count += part.count
         total += part.total

@@ -35,7 +35,7 @@ class PageStart:
     total: int
     """The number of resources of the walk, as far as it is known."""
     skipped: int = 0
-    """The number of indexes before the page that no resource of the walk has."""
+    """The indexes between the end of the walk's latest page and the index that was requested."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,8 +95,8 @@ class Walks:
 
 
 def _page_start(walk: pb.Walk, start_index: int) -> PageStart | None:
-    if start_index == walk.page_index:  # a repetition of the last page
-        if not walk.page_position:  # it was found by its index only
+    if start_index == walk.page_index:  # a repetition of the latest page
+        if not walk.page_position:  # it was read by skipping, so it has no position
             return None
         return PageStart(walk.id, walk.page_position.decode(), walk.total_size)
     skipped = start_index - walk.next_index

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from typing import Final
 
 BYTE_ORDER_MARK: Final = "\ufeff"
-"""The begin of a file, by which Excel recognizes UTF-8."""
+"""The beginning of a file, by which Excel recognizes UTF-8."""
 
 # Characters that begin a formula in a spreadsheet (OWASP: CSV injection), even after spaces.
 _FORMULA: Final = ("=", "+", "-", "@", "\t", "\r", "\n", "＝", "＋", "－", "＠")  # noqa: RUF001

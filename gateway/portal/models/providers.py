@@ -31,11 +31,11 @@ class Provider:
     mappings: str
     """The place of the attribute mappings."""
     user_name: str
-    """Its attribute from which it takes userName."""
+    """The provider's attribute that it sends as userName."""
     retry: str
     """The step that repeats a failed change."""
     rematch: str
-    """The step that creates a resource again that was deleted here."""
+    """The step that creates a resource again after it was deleted in Cloud Academy."""
     create_only: str
     """The step that sends an attribute only when it creates a person."""
     next_time: str

@@ -1,4 +1,4 @@
-"""Errors of PostgreSQL that mean: the database cannot be used now."""
+"""Errors of PostgreSQL that mean that the database is unavailable."""
 
 from collections.abc import Iterator
 

@@ -148,7 +148,7 @@ async def test_proxy_is_asked_for_the_next_address_after_a_refusal(outside: Outs
     assert server.requests[0].startswith(b"GET /path HTTP/1.1\r\nHost: receiver.test\r\n")
 
 
-async def test_unreachable_proxy_is_named_and_bypassed_by_nothing(outside: Outside):
+async def test_unreachable_proxy_is_reported_and_never_bypassed(outside: Outside):
     async with connect_proxy(1) as proxy:
         address = Address("127.0.0.1", proxy.port)
     async with (

@@ -1,7 +1,7 @@
 """Searches for a part of a name, by an index over the trigrams of all names of a resource.
 
-The index finds every resource with such a name, and perhaps others. So a text is a necessary
-condition of a filter, and the statement of the list applies the whole filter.
+The index finds every resource with such a name, and perhaps others. It only selects candidates: the
+statement of the list then applies the whole filter to them.
 """
 
 from collections.abc import Iterable
@@ -24,10 +24,10 @@ _NONE: Final[frozenset[str]] = frozenset()
 
 
 def texts_of(filter_: Filter | None, scope: Scope) -> frozenset[str]:
-    """Texts of which each resource that satisfies the filter has at least one in its names.
+    """The texts to search for: each resource that satisfies the filter has one in its names.
 
-    Empty if the index does not find all of these resources, or another one serves the beginning of
-    a name.
+    Empty if the index does not find all of these resources, or if another index serves a search for
+    the beginning of a name.
     """
     if filter_ is None or _has_indexed_prefix(filter_, scope):
         return _NONE
@@ -104,5 +104,5 @@ def _indexed_text(operator: Operator, value: str) -> str:
 
 
 def _shortest(texts: frozenset[str]) -> int:
-    """A longer text is in fewer names."""
+    """The length of the shortest text. Fewer names contain a longer text."""
     return min(map(len, texts), default=0)

@@ -243,7 +243,7 @@ async def test_all_rows_are_counted_again_if_changes_were_deleted_uncounted(user
     await expect_rows(db, store)
 
 
-async def test_full_batch_that_changes_no_number_is_not_the_last(users, db, store, monkeypatch):
+async def test_full_batch_that_changes_no_count_is_not_the_last(users, db, store, monkeypatch):
     await store.roll_up()
     monkeypatch.setattr(f"{COUNTS}.BATCH_CHANGES", 1)
     ann = await create(users, "ann")

@@ -1,4 +1,4 @@
-"""Searches for a part of a name: by the index they find what a look at every user finds."""
+"""Searches for a part of a name find the same users by the index as by a scan."""
 
 import pytest
 from cloudacademy.users.v1.users_pb2 import Name

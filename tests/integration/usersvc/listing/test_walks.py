@@ -48,7 +48,7 @@ async def test_request_that_was_received_later_determines_the_walk(walks):
     assert await find_walk(walks, 101) == last
 
 
-async def test_walk_is_that_of_one_organization_and_one_list(walks):
+async def test_walk_is_found_only_for_its_organization_and_list(walks):
     stored = await save_walk(walks)
     assert await find_walk(walks, 101, organization_id=GLOBEX) is None
     assert await find_walk(walks, 101, list_digest=OTHER_LIST) is None
