@@ -74,6 +74,12 @@ SERIES = {
 }
 """The series that make each alert fire."""
 
+DNS_FAILS = {
+    'dns_lookup_duration_seconds_count{error_type="dns_unavailable"}': "0+95x90",
+    'dns_lookup_duration_seconds_count{error_type=""}': "0+5x90",
+}
+"""The proofs of domains make DNS lookups without HTTPS requests."""
+
 ORDINARY_DAY = {
     'http_server_request_duration_seconds_count{http_response_status_code="200"}': "0+1000x90",
     'http_server_request_duration_seconds_count{http_response_status_code="401"}': "0+50x90",
@@ -99,6 +105,10 @@ ORDINARY_DAY = {
     'http_client_request_duration_seconds_count{error_type="connection_failed"}': "0+40x90",
     'http_client_request_duration_seconds_count{error_type="404"}': "0+40x90",
     'http_client_request_duration_seconds_count{error_type=""}': "0+20x90",
+    # Domains whose name servers fail are looked up more often than others.
+    'dns_lookup_duration_seconds_count{error_type="name_not_found"}': "0+20x90",
+    'dns_lookup_duration_seconds_count{error_type="dns_unavailable"}': "0+70x90",
+    'dns_lookup_duration_seconds_count{error_type=""}': "0+10x90",
     'key_watch_connected{pod="one"}': "1x90",
     'change_feed_lag_seconds{pod="one"}': "2x90",
     'change_feed_connected{pod="one"}': "1x90",
@@ -174,6 +184,10 @@ def test_every_alert_has_test_series():
 @pytest.mark.parametrize("alert", sorted(SERIES))
 def test_alert_fires_on_its_series(alert, rules_folder):
     assert promtool_errors(rules_folder, SERIES[alert], alert, fires=True) == ""
+
+
+def test_alert_fires_if_only_dns_lookups_fail(rules_folder):
+    assert promtool_errors(rules_folder, DNS_FAILS, "OutgoingRequestsFail", fires=True) == ""
 
 
 @pytest.mark.parametrize("alert", sorted(SERIES))
