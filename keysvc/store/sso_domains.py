@@ -109,6 +109,12 @@ def domain_of(row: asyncpg.Record) -> SsoDomain:
 
 
 async def _lock(db: asyncpg.Connection, organization_id: UUID, domain: str) -> SsoDomain | None:
+    """Lock the domain, for all organizations that claim it, and then the organization's claim.
+
+    Organizations that prove a domain at the same time take turns: each then sees the previous one.
+    The order matters, because a proof also changes the claims of others.
+    """
+    await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", domain)
     row = await db.fetchrow(_LOCK, organization_id, domain)
     return None if row is None else domain_of(row)
 
@@ -118,12 +124,7 @@ def _is_new_proof(before: SsoDomain, after: SsoDomain) -> bool:
 
 
 async def _is_proven_elsewhere(db: asyncpg.Connection, domain: SsoDomain) -> bool:
-    """Whether another organization has proven the domain.
-
-    Locks the domain first. Otherwise, two organizations that prove it at the same time would not
-    see each other's proof.
-    """
-    await db.execute("SELECT pg_advisory_xact_lock(hashtextextended($1, 0))", domain.domain)
+    """Whether another organization has proven the domain, which is locked."""
     found: bool = await db.fetchval(_IS_PROVEN_ELSEWHERE, domain.organization_id, domain.domain)
     return found
 

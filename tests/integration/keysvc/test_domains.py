@@ -6,6 +6,7 @@ from datetime import timedelta
 from uuid import UUID
 
 import asyncpg
+import grpc
 import pytest
 from cloudacademy.keys.v1 import audit_pb2
 from cloudacademy.keys.v1 import domains_pb2 as pb
@@ -21,6 +22,7 @@ from tests.support.keysvc.sso_calls import (
     update,
     verify,
 )
+from tests.support.waiting import eventually
 
 FOUND = pb.RecordDomainCheckRequest.RESULT_FOUND
 NOT_FOUND = pb.RecordDomainCheckRequest.RESULT_NOT_FOUND
@@ -257,6 +259,40 @@ async def test_proof_by_the_owner_ends_the_grace_of_an_attacker(
     assert (await find(keysvc, email="ann@acme.test")).organization_id == acme
     assert (await domain_of(keysvc, evil)).state == pb.Domain.STATE_LOST
     assert await domain_events(keysvc, evil) == [("LOST", "acme.test", "domain-check")]
+
+
+async def test_proofs_at_the_same_time_end_each_others_grace_without_deadlock(
+    keysvc: Replica, clock: MovableClock, database: asyncpg.Connection
+):
+    acme, evil = await create_claim(keysvc), await create_claim(keysvc, "Evil")
+    claims = [await domain_of(keysvc, each) for each in (acme, evil)]
+    for each in (acme, evil):
+        await begin_grace(database, clock, each)
+    async with database.transaction():
+        # Both wait for the lock of the domain, and then for nothing that the other one has.
+        await database.execute("SELECT pg_advisory_xact_lock(hashtextextended('acme.test', 0))")
+        checks = [asyncio.ensure_future(record(keysvc, each, FOUND)) for each in claims]
+        await eventually(lambda: _both_wait_for_locks(database))
+
+    results = await asyncio.gather(*checks, return_exceptions=True)
+
+    (proven,) = [each for each in results if isinstance(each, pb.Domain)]
+    assert proven.state == pb.Domain.STATE_PROVEN
+    (refusal,) = [each for each in results if isinstance(each, grpc.aio.AioRpcError)]
+    with refused("SSO_DOMAIN_TAKEN"):
+        raise refusal
+
+
+async def _both_wait_for_locks(database: asyncpg.Connection) -> bool:
+    waiting: int = await database.fetchval(
+        """
+        SELECT count(*)
+          FROM pg_locks
+          JOIN pg_database ON pg_database.oid = pg_locks.database
+         WHERE NOT granted AND datname = current_database()
+        """
+    )
+    return waiting == 2
 
 
 @pytest.mark.parametrize(

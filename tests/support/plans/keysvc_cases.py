@@ -86,7 +86,7 @@ _COMMAND: Final = "the command that erases a person reads the organization's who
 
 EXCEPTIONS: Final[Mapping[str, str]] = {
     "common.announce_change": "reads no table",
-    "sso_domains._is_proven_elsewhere": "reads no table",
+    "sso_domains._lock": "reads no table",
     **dict.fromkeys(
         (
             "erasure._CASEFOLD",
