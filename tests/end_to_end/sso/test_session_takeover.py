@@ -187,6 +187,31 @@ async def test_sign_ins_sign_outs_and_ended_sessions_are_in_the_audit_trail(
     assert {event.actor.id for event in events.events} == {victim.administrator.id}
 
 
+async def test_audit_trail_has_only_sessions_that_were_ended_and_whose(
+    browser: Browser, operate: Operator, victim: PortalOrganization
+):
+    await victim.sign_in(browser)
+    person = await victim.create_person()
+    link = sessions_pb2.SignInWithLinkRequest(token=await victim.create_link_token(person))
+    session = (await operate.sessions.SignInWithLink(link)).session
+    _, fields = (await browser.get("/settings/integrations/entra/deactivate")).form()
+    fields |= {"session_id": session.session_id, "user_id": person.id}
+
+    for path in ("end", "end-user"):
+        page = await browser.post(f"/settings/sessions/{path}", fields | {"user_id": ""})
+        assert page.status == 403
+    for _ in range(2):  # the second time, the session has already ended
+        page = await browser.post("/settings/sessions/end", fields)
+        assert (page.status, page.location) == (303, "/settings/sessions/?done=one")
+
+    request = audit_pb2.ListAuditEventsRequest(
+        organization_id=victim.organization_id,
+        actions=[audit_pb2.AuditEvent.ACTION_SESSIONS_ENDED],
+    )
+    (event,) = (await operate.audit.ListAuditEvents(request)).events
+    assert event.user_id == person.id
+
+
 async def test_administrator_whose_name_has_control_characters_signs_in(
     browser: Browser, operate: Operator, victim: PortalOrganization
 ):
