@@ -85,11 +85,16 @@ class SsoDomain:
         """When the proof is lost, unless a check finds the record before."""
         return None if self.failing_since is None else self.failing_since + LOSS_TIME
 
+    @property
+    def is_public_mail(self) -> bool:
+        """Whether it is a public mail provider's, claimed before these were refused."""
+        return is_public_mail(self.domain)
+
     def state(self, now: datetime) -> State:
         """The state at a time."""
         if self.proven_time is not None:
             return State.PROVEN
-        if self.grace_until is not None and not is_public_mail(self.domain):
+        if self.grace_until is not None and not self.is_public_mail:
             return State.GRACE if now < self.grace_until else State.LOST
         return State.PENDING if self.lost_time is None else State.LOST
 
@@ -127,7 +132,7 @@ def check_reason(reason: str) -> None:
 def after_check(domain: SsoDomain, outcome: Outcome, now: datetime) -> SsoDomain:
     """The domain after a check."""
     match outcome:
-        case Outcome.FOUND if not is_public_mail(domain.domain):
+        case Outcome.FOUND if not domain.is_public_mail:
             checked = _found(domain, now)
         case Outcome.UNAVAILABLE:
             checked = domain

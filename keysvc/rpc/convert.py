@@ -183,6 +183,7 @@ def domain_message(domain: SsoDomain, now: datetime) -> domains_pb2.Domain:
         last_check_time=timestamp(domain.last_check_time),
         loss_time=timestamp(domain.loss_time),
         verified_by_operator=domain.is_override,
+        public_mail=domain.is_public_mail,
     )
 
 

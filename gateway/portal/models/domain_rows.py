@@ -29,6 +29,7 @@ class DomainRow:
     text: str
     last_check: datetime | None
     by_operator: bool
+    public_mail: bool
 
 
 def domain_rows(domains: Sequence[Domain]) -> list[DomainRow]:
@@ -45,6 +46,8 @@ def _row(domain: Domain) -> DomainRow:
     label, chip = _LABELS.get(domain.state, _LABELS[Domain.STATE_PENDING])
     if domain.HasField("loss_time"):
         label, chip = "Record missing", "chip-bad"
+    if domain.public_mail:
+        label, chip = "Not possible", "chip-bad"
     checked = to_datetime(domain.last_check_time) if domain.HasField("last_check_time") else None
     return DomainRow(
         name=domain.name,
@@ -55,10 +58,16 @@ def _row(domain: Domain) -> DomainRow:
         text=_text(domain),
         last_check=checked,
         by_operator=domain.verified_by_operator,
+        public_mail=domain.public_mail,
     )
 
 
 def _text(domain: Domain) -> str:
+    if domain.public_mail:
+        return (
+            "This domain belongs to a public mail provider, so your organization cannot verify it. "
+            "Remove it from the email domains above."
+        )
     if domain.verified_by_operator:
         return "Cloud Academy support has verified this domain. It needs no record."
     if domain.HasField("loss_time"):
@@ -75,6 +84,11 @@ def _text(domain: Domain) -> str:
 
 def _warning(domain: Domain) -> str:
     name = domain.name
+    if domain.public_mail:
+        return (
+            f"{name} belongs to a public mail provider: people cannot sign in with its email "
+            "addresses. Remove it from the email domains of single sign-on."
+        )
     if domain.HasField("loss_time"):
         return (
             f"The TXT record of {name} is missing. Without it, the domain is no longer verified "

@@ -316,6 +316,7 @@ async def test_public_mail_domain_is_refused_in_every_way(
         for each in (await get(keysvc, evil.organization_id)).domain_proofs
         if each.name == domain
     )
+    assert old.public_mail
     assert (await record(keysvc, old, FOUND)).state == pb.Domain.STATE_PENDING
     with refused("SSO_CONNECTION_NOT_FOUND"):
         await find(keysvc, email=f"ann@{domain}")
