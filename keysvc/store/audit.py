@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 from uuid import UUID
 
 import asyncpg
@@ -34,17 +35,9 @@ class AuditStore:
         """
         async with self._database.connection() as db:
             rows = await db.fetch(
-                """
-                SELECT organization_id, event_id, create_time, actor_id, actor_display_name,
-                       actor_address, action, key_id, fields, user_id, domain, reason
-                  FROM audit_events
-                 WHERE organization_id = $1 AND (create_time, event_id) < ($2, $3)
-                   AND (cardinality($5::text[]) = 0 OR action = ANY($5))
-                 ORDER BY create_time DESC, event_id DESC
-                 LIMIT $4
-                """,
+                _LIST_OF_ACTIONS if actions else _LIST,
                 *(organization_id, position.create_time, position.element_id, limit),
-                [action.value for action in actions],
+                *([list({action.value for action in actions})] if actions else []),
             )
             if not rows:
                 await check_organization(db, organization_id)
@@ -103,3 +96,33 @@ def _event(row: asyncpg.Record) -> AuditEvent:
         row["domain"],
         row["reason"],
     )
+
+
+# --- statements -------------------------------------------------------------------------
+
+_COLUMNS: Final = """
+    organization_id, event_id, create_time, actor_id, actor_display_name, actor_address, action,
+    key_id, fields, user_id, domain, reason
+"""
+
+_LIST: Final = f"""
+    SELECT {_COLUMNS}
+      FROM audit_events
+     WHERE organization_id = $1 AND (create_time, event_id) < ($2, $3)
+     ORDER BY create_time DESC, event_id DESC
+     LIMIT $4
+"""  # noqa: S608
+
+# Each action is read by its own index, because a rare one may have no event among the newest.
+_LIST_OF_ACTIONS: Final = f"""
+    SELECT event.*
+      FROM unnest($5::text[]) AS wanted (action)
+     CROSS JOIN LATERAL (SELECT {_COLUMNS}
+                           FROM audit_events
+                          WHERE organization_id = $1 AND action = wanted.action
+                            AND (create_time, event_id) < ($2, $3)
+                          ORDER BY create_time DESC, event_id DESC
+                          LIMIT $4) AS event
+     ORDER BY create_time DESC, event_id DESC
+     LIMIT $4
+"""  # noqa: S608

@@ -215,6 +215,8 @@ async def test_reported_actions_are_recorded_and_listed_by_kind(keysvc: Replica)
     assert (await listed(acme))[:2] == [("SESSIONS_ENDED", user_id), ("SIGNED_IN", "")]
     assert await listed(acme, Event.ACTION_SIGNED_IN) == [("SIGNED_IN", "")]
     assert await listed(acme, Event.ACTION_LOG_EXPORTED) == []
+    both = (Event.ACTION_SIGNED_IN, Event.ACTION_SESSIONS_ENDED, Event.ACTION_SIGNED_IN)
+    assert await listed(acme, *both) == [("SESSIONS_ENDED", user_id), ("SIGNED_IN", "")]
     assert await listed(globex, Event.ACTION_SIGNED_IN, Event.ACTION_SESSIONS_ENDED) == []
 
 

@@ -19,11 +19,17 @@ _NEW_ORGANIZATION: Final = """
 """
 
 CASES: Final = (
-    Case("audit.AuditStore.list_before", lambda o: (o.id, NOW, FIRST, 50, []), 10),
+    Case("audit._LIST", lambda o: (o.id, NOW, FIRST, 50), 10),
     Case(
-        "audit.AuditStore.list_before",
+        "audit._LIST_OF_ACTIONS",
         lambda o: (o.id, NOW, FIRST, 50, ["key_revoked", "key_generated"]),
+        15,
+    ),
+    Case(
+        "audit._LIST_OF_ACTIONS",
+        lambda o: (o.id, NOW, FIRST, 50, ["log_exported"]),
         10,
+        condition="an action without events",
     ),
     Case(
         "audit.record_action",

@@ -22,7 +22,8 @@ SELECT organization_id, pg_temp.id('0b', tenant.number, key), sha256('x'),
   FROM tenant, generate_series(1, keys) AS key;
 INSERT INTO audit_events (organization_id, create_time, actor_id, actor_display_name,
                           actor_address, action)
-SELECT organization_id, time + event * interval '1 s', 'ann', 'Ann', '', 'key_generated'
+SELECT organization_id, time + event * interval '1 s', 'ann', 'Ann', '',
+       CASE event % 10 WHEN 0 THEN 'key_generated' WHEN 5 THEN 'sso_updated' ELSE 'signed_in' END
   FROM tenant, generate_series(1, events) AS event;
 INSERT INTO sso_connections (organization_id, version, active, test_time, update_time, sso_url,
                              idp_entity_id, certificates, create_missing_users)
