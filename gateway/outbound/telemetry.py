@@ -21,12 +21,9 @@ SECONDS: Final = (0.01, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0, 30.0)
 
 
 class Purpose(StrEnum):
-    """What an outgoing request is for; a label of the metrics."""
+    """What an outgoing HTTPS request is for; a label of its metric."""
 
-    DOMAIN_PROOF = "domain_proof"
-    EMAIL = "email"
     ISSUER_KEYS = "issuer_keys"
-    LOG_EXPORT = "log_export"
     METADATA = "metadata"
     WEBHOOK = "webhook"
 
