@@ -73,7 +73,8 @@ async def _end(
     context: PageContext, request: pb.EndSessionsRequest, user_id: str, done: str
 ) -> web.Response:
     request.organization_id = context.organization_id
-    # Recorded first: what is not recorded must not happen, and a retry finds nothing to record.
+    # Record first, so that no session ends without a record. A retry after the end would find no
+    # session to record.
     await context.record(AuditEvent.ACTION_SESSIONS_ENDED, user_id)
     response = await context.call(context.portal.clients.sessions.EndSessions, request)
     if any(each.session_id == context.session.session_id for each in response.sessions):
